@@ -1,0 +1,1 @@
+"""The K-Means Service: domain, backends, gateway, scheduler, worker and command line."""

@@ -1,0 +1,304 @@
+"""Ports: what the services need of a store, a queue and an object store, as small protocols.
+
+Every implementation passes the same contract tests (`tests/contract`). All methods are safe to call from
+several threads. Errors are those of `services.core.errors`; a driver's exception never crosses a port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from services.core.datasets import Dataset
+from services.core.jobs import Job, JobEvent, JobFilter
+from services.core.models import FittedModel
+from services.core.pages import Page, PageRequest
+from services.core.tasks import (
+    Bundle,
+    Task,
+    TaskCounts,
+    TaskFilter,
+    TaskKey,
+    TaskOrder,
+    TaskOutcome,
+)
+
+__all__ = [
+    "BundleConsumer",
+    "BundleDelivery",
+    "DatasetStore",
+    "DeadBundle",
+    "JobStore",
+    "LeaseStore",
+    "ObjectInfo",
+    "ObjectStore",
+    "Store",
+    "TaskQueue",
+    "TaskStore",
+]
+
+
+class DatasetStore(Protocol):
+    """Dataset records."""
+
+    def insert_dataset(self, dataset: Dataset) -> Dataset:
+        """Keep a new dataset; with a request_id the owner used before, return the one it made.
+
+        Raises Conflict when that one has other bytes (sha256) or another display_name.
+        """
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        """Return it, or raise NotFound (`DATASET_NOT_FOUND`)."""
+
+    def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
+        """Newest first: by (created_at, id) descending. None lists every owner's."""
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """Forget it; NotFound when unknown, FailedPrecondition (`DATASET_IN_USE`) while a job uses it."""
+
+
+class JobStore(Protocol):
+    """Job records and their life."""
+
+    def insert_job(self, job: Job) -> Job:
+        """Keep a new job; with a request_id the owner used before, return the one it made.
+
+        Raises Conflict when that one has another spec or display_name, NotFound when the dataset is
+        not there (checked in the same transaction, so that a concurrent delete cannot slip between).
+        """
+
+    def get_job(self, job_id: str) -> Job:
+        """Return it, or raise NotFound (`JOB_NOT_FOUND`)."""
+
+    def list_jobs(self, job_filter: JobFilter, page: PageRequest) -> Page[Job]:
+        """Newest first: by (created_at, id) descending."""
+
+    def unfinished_jobs(self) -> tuple[Job, ...]:
+        """Every PENDING or RUNNING job, oldest first: what the sweep looks at."""
+
+    def start_job(self, job_id: str, keys: Sequence[TaskKey], now: datetime) -> Job:
+        """Insert its tasks (those already there stay as they are) and, if PENDING, make it RUNNING.
+
+        A job that is no longer PENDING or RUNNING (cancelled meanwhile) gets no task and is returned.
+        """
+
+    def close_job(self, job_id: str, now: datetime) -> Job:
+        """Apply `state_when_all_ended` to a RUNNING job, atomically with the counting; else no change."""
+
+    def fail_job(self, job_id: str, failure: str, now: datetime) -> Job:
+        """PENDING or RUNNING → FAILED with this sentence; tasks left to run become CANCELLED."""
+
+    def cancel_job(self, job_id: str, now: datetime) -> Job:
+        """PENDING or RUNNING → CANCELLED, and so its unfinished tasks; no change when it has ended."""
+
+    def retry_tasks(self, job_id: str, keys: Sequence[TaskKey] | None, now: datetime) -> Job:
+        """Set terminal tasks back to PENDING (None: those in ERROR) and the job back to RUNNING.
+
+        What the tasks held (result, model, error, published_at) is cleared; `ended_at` and `failure`
+        of the job too. Tasks that are PENDING or RUNNING stay as they are. NotFound
+        (`TASK_NOT_FOUND`) when a named task does not exist: then nothing changes. Without any task
+        to retry the job is returned unchanged. A job that never had tasks (failed in planning)
+        goes back to PENDING.
+        """
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget an ended job with its tasks; FailedPrecondition (`JOB_NOT_ENDED`) while it runs."""
+
+    def wait_for_change(self, job_id: str, revision: int, timeout_seconds: float) -> int:
+        """Block until the job's revision is above this one or the time is up; return the current one.
+
+        Raises NotFound when the job is not there or is deleted while waiting.
+        """
+
+    def changed_tasks(self, job_id: str, revision: int, limit: int) -> tuple[Task, ...]:
+        """Tasks whose revision is above this one, by (revision, key) ascending; may repeat, never omits."""
+
+
+class TaskStore(Protocol):
+    """Task records: exactly-once bookkeeping by attempt."""
+
+    def get_task(self, key: TaskKey) -> Task:
+        """Return it, or raise NotFound (`TASK_NOT_FOUND`)."""
+
+    def get_model(self, key: TaskKey) -> FittedModel:
+        """The model of a DONE or DEGENERATE task; NotFound (`MODEL_NOT_FOUND`) when it has none."""
+
+    def list_tasks(
+        self, job_id: str, task_filter: TaskFilter, order: TaskOrder, page: PageRequest
+    ) -> Page[Task]:
+        """Tasks in the order asked for; NotFound when the job does not exist."""
+
+    def all_tasks(self, job_id: str) -> tuple[Task, ...]:
+        """Every task by key, for reports."""
+
+    def count_tasks(self, job_id: str) -> TaskCounts:
+        """Counts by state, counted from the tasks."""
+
+    def count_outstanding(self, job_id: str, published_since: datetime) -> int:
+        """Tasks that are RUNNING, or PENDING and published at or after this time."""
+
+    def unpublished_tasks(
+        self, job_id: str, published_before: datetime, limit: int
+    ) -> tuple[TaskKey, ...]:
+        """PENDING tasks never published, or last published before this time; by key, at most `limit`."""
+
+    def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
+        """Note that the queue confirmed them."""
+
+    def claim_tasks(
+        self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
+    ) -> tuple[TaskKey, ...]:
+        """Take those that are PENDING, or RUNNING with a lease that ended before now.
+
+        They become RUNNING under this attempt (attempts + 1, started_at = now). Atomic per task: of two
+        claims at once, one gets it. Unknown keys and tasks of ended jobs are passed over.
+        """
+
+    def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
+        """Extend every RUNNING task of this attempt; return how many there are (0: lost or cancelled)."""
+
+    def finish_tasks(
+        self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
+    ) -> tuple[TaskKey, ...]:
+        """Write outcomes where the task is RUNNING under this attempt; return the keys written."""
+
+    def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
+        """RUNNING tasks of this attempt → PENDING and unpublished (a worker hands back its work)."""
+
+    def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
+        """Tasks that are PENDING, or RUNNING with an ended lease → ERROR (their bundle was dead-lettered)."""
+
+    def expire_leases(self, now: datetime) -> tuple[str, ...]:
+        """RUNNING tasks whose lease ended before now → PENDING and unpublished; ids of their jobs."""
+
+
+class LeaseStore(Protocol):
+    """Named leases, so that of several schedulers one sweeps."""
+
+    def acquire_lease(self, name: str, holder: str, until: datetime, now: datetime) -> bool:
+        """Take or extend the lease unless another holder's has not ended."""
+
+    def release_lease(self, name: str, holder: str) -> None:
+        """Give it up if it is ours."""
+
+
+class Store(DatasetStore, JobStore, TaskStore, LeaseStore, Protocol):
+    """The job store: datasets, jobs, tasks and leases. The one source of truth."""
+
+    def ping(self) -> None:
+        """Raise StoreUnavailable when it does not answer."""
+
+    def close(self) -> None:
+        """Let go of connections; idempotent."""
+
+
+class BundleDelivery(Protocol):
+    """One bundle in the hands of one worker slot; exactly one of the methods is called."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """What to run."""
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether it was delivered before."""
+
+    def ack(self) -> None:
+        """It is dealt with. A connection lost meanwhile is no error: the bundle comes again."""
+
+    def requeue(self) -> None:
+        """Give it back unharmed (a shutdown): does not count toward the delivery limit where avoidable."""
+
+    def reject(self, reason: str) -> None:
+        """It failed by infrastructure: redelivered, or dead-lettered at the delivery limit."""
+
+
+class BundleConsumer(Protocol):
+    """A worker's end of the bundle queue."""
+
+    def receive(self, timeout_seconds: float) -> BundleDelivery | None:
+        """The next bundle, or None when none came in time or the consumer was closed."""
+
+    def close(self) -> None:
+        """Stop consuming; unacknowledged deliveries go back to the queue. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadBundle:
+    """A bundle that passed the delivery limit, and why."""
+
+    bundle: Bundle
+    reason: str
+
+
+class TaskQueue(Protocol):
+    """Carries bundles and job events; may lose or repeat anything, because the sweep republishes."""
+
+    @property
+    def name(self) -> str:
+        """Equal for two processes exactly when they share this queue (names the sweep's lease)."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes can reach it; False for `memory://`."""
+
+    def publish_bundles(self, bundles: Sequence[Bundle]) -> None:
+        """Return when every one is confirmed; QueueUnavailable otherwise (some may have arrived)."""
+
+    def publish_event(self, event: JobEvent) -> None:
+        """Return when confirmed; QueueUnavailable otherwise."""
+
+    def open_bundle_consumer(self, slots: int) -> BundleConsumer:
+        """Consume with one unacknowledged bundle per slot."""
+
+    def receive_events(self, timeout_seconds: float) -> tuple[JobEvent, ...]:
+        """Wait for at least one event, then drain what is there, without repeats; () when none came."""
+
+    def receive_dead_bundles(self, timeout_seconds: float) -> tuple[DeadBundle, ...]:
+        """Dead-lettered bundles; each is forgotten at the next call, so handle them before it."""
+
+    def slots(self) -> int:
+        """How many bundles can run at once over all consumers right now."""
+
+    def ping(self) -> None:
+        """Raise QueueUnavailable when it does not answer."""
+
+    def close(self) -> None:
+        """Let go of connections; idempotent. Blocked receives return."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What was stored: size in bytes and lower-case hexadecimal SHA-256."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+
+class ObjectStore(Protocol):
+    """Bytes by key; keys are made by the service, never by a user."""
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
+        """Stream the chunks in; whole or not at all: when `chunks` raises, nothing is left and it propagates."""
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """A seekable reader; NotFound (`OBJECT_NOT_FOUND`) when there is none."""
+
+    def exists(self, key: str) -> bool:
+        """Whether an object has this key."""
+
+    def delete(self, key: str) -> None:
+        """Remove it; no error when there is none."""
+
+    def list_keys(self, prefix: str, older_than: datetime) -> Iterator[str]:
+        """Keys under the prefix written before this time, for removing orphans."""
+
+    def ping(self) -> None:
+        """Raise ObjectsUnavailable when it does not answer."""
+
+    def close(self) -> None:
+        """Let go of connections; idempotent."""

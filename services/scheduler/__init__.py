@@ -1,0 +1,1 @@
+"""Expands jobs into tasks, publishes bundles, sweeps what got lost."""

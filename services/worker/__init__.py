@@ -1,0 +1,1 @@
+"""Runs bundles of tasks on the kernel."""
