@@ -72,7 +72,5 @@ class Page(Generic[T]):
 
 
 def _bad_token(why: str) -> InvalidInput:
-    violation = FieldViolation(
-        "page_token", f"page_token is refused: {why}. Begin again without a token."
-    )
+    violation = FieldViolation("page_token", f"page_token is refused: {why}. Begin again without a token.")
     return InvalidInput(violation.description, "BAD_PAGE_TOKEN", violations=[violation])

@@ -140,9 +140,7 @@ class TaskStore(Protocol):
     def count_outstanding(self, job_id: str, published_since: datetime) -> int:
         """Tasks that are RUNNING, or PENDING and published at or after this time."""
 
-    def unpublished_tasks(
-        self, job_id: str, published_before: datetime, limit: int
-    ) -> tuple[TaskKey, ...]:
+    def unpublished_tasks(self, job_id: str, published_before: datetime, limit: int) -> tuple[TaskKey, ...]:
         """PENDING tasks never published, or last published before this time; by key, at most `limit`."""
 
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:

@@ -1,0 +1,101 @@
+"""Settings: read from the environment once, all errors reported together, secrets never shown."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.core.datasets import MAX_UPLOAD_BYTES
+from services.core.errors import FieldViolation, InvalidInput
+
+__all__ = ["DEFAULT_ADDRESS", "Settings", "read_settings"]
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+
+class Settings(BaseSettings):
+    """Every setting of every service; the environment variable is `KMEANS_` and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="KMEANS_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".kmeans"), description="Folder of the embedded backends.")
+    store_url: SecretStr | None = Field(
+        None, description="mongodb://… or sqlite:///path; unset: embedded, under home."
+    )
+    queue_url: SecretStr | None = Field(
+        None, description="amqp://… or memory://; unset: embedded, in process."
+    )
+    objects_url: SecretStr | None = Field(
+        None, description="s3://bucket/prefix or file:///path; unset: embedded, under home."
+    )
+    address: str = Field(DEFAULT_ADDRESS, description="Where the gateway listens, HOST:PORT.")
+    rpc_threads: int = Field(64, ge=4, le=1024, description="Calls the gateway serves at once.")
+    max_upload_bytes: int = Field(
+        MAX_UPLOAD_BYTES,
+        ge=1,
+        le=MAX_UPLOAD_BYTES,
+        description="Largest upload accepted, in bytes.",
+    )
+    worker_slots: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        le=256,
+        description="Bundles one worker process runs at once; default: its processors.",
+    )
+    lease_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="A claimed task falls back to PENDING after this, unless renewed.",
+    )
+    bundle_seconds: float = Field(
+        1.5, gt=0, le=60, description="Work that travels in one message, at most about this long."
+    )
+    sweep_seconds: float = Field(2.0, gt=0, le=600, description="Pause between two sweeps for what got lost.")
+    republish_seconds: float = Field(
+        120.0,
+        gt=0,
+        le=86400,
+        description="A published task not claimed for this long is published again.",
+    )
+    delivery_limit: int = Field(
+        3,
+        ge=1,
+        le=100,
+        description="Redeliveries of a failing bundle before its tasks become ERROR.",
+    )
+    shutdown_grace_seconds: float = Field(
+        25.0, gt=0, le=3600, description="Time to finish or hand back work after SIGTERM."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe log line written."
+    )
+    log_format: Literal["json", "text"] = Field("json", description="How log lines are written.")
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Read the environment; `overrides` win over it.
+
+    Raises:
+        InvalidInput: with one violation per wrong setting, naming its variable and never its value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        violations = [
+            FieldViolation(
+                f"KMEANS_{str(problem['loc'][0]).upper()}" if problem["loc"] else "KMEANS_*",
+                f"KMEANS_{str(problem['loc'][0]).upper()}: {problem['msg']}.",
+            )
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+    # Raised outside the handler: the original error shows the values, which may be secrets.
+    raise InvalidInput(
+        " ".join(violation.description for violation in violations),
+        "BAD_SETTINGS",
+        violations=violations,
+    )

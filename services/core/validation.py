@@ -1,0 +1,141 @@
+"""Validation: what a job may ask of a dataset. Pure; every violation is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from services.core.datasets import ColumnKind, Dataset
+from services.core.errors import FieldViolation, InvalidInput
+from services.core.jobs import MAX_EXPERIMENTS, MAX_INIT, MAX_ITER, MAX_K, JobSpec
+
+__all__ = ["MAX_DISPLAY_NAME", "Selection", "check_display_name", "check_selection", "check_spec"]
+
+MAX_DISPLAY_NAME = 255
+_SEED_LIMIT = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the chosen columns hold, counted from the parsed table.
+
+    Attributes:
+        row_count: rows of the table.
+        complete_row_count: rows complete in all chosen columns: the n of every fit.
+        constant_columns: chosen columns that hold one value in all complete rows.
+    """
+
+    row_count: int
+    complete_row_count: int
+    constant_columns: tuple[str, ...]
+
+
+def check_spec(spec: JobSpec, dataset: Dataset) -> None:
+    """Check a job's spec against its bounds and the dataset's columns.
+
+    Raises:
+        InvalidInput: with one violation per wrong field, each a sentence.
+    """
+    _refuse(
+        [
+            *_bounds("max_k", spec.max_k, 1, MAX_K),
+            *_bounds("n_experiments", spec.n_experiments, 1, MAX_EXPERIMENTS),
+            *_bounds("n_init", spec.n_init, 1, MAX_INIT),
+            *_bounds("max_iter", spec.max_iter, 1, MAX_ITER),
+            *_bounds("seed", spec.seed, 0, _SEED_LIMIT - 1),
+            *_covariances(spec),
+            *_columns(spec, dataset),
+        ]
+    )
+
+
+def check_selection(spec: JobSpec, selection: Selection) -> None:
+    """Check that the rows behind the chosen columns can carry the job.
+
+    Raises:
+        InvalidInput: fewer complete rows than max_k, or a column that never varies while scaling.
+    """
+    violations = []
+    n = selection.complete_row_count
+    if n < max(spec.max_k, 1):
+        skipped = selection.row_count - n
+        because = f" ({skipped} of {selection.row_count} rows have missing cells)" if skipped else ""
+        violations.append(
+            FieldViolation(
+                "spec.max_k",
+                f"The chosen columns have {n} complete rows{because}, fewer than max_k = {spec.max_k}. "
+                "Lower max_k, choose other columns or add rows.",
+            )
+        )
+    if n and spec.scale:
+        violations += [
+            FieldViolation(
+                "spec.columns",
+                f"Column '{name}' never varies, so it cannot be scaled. Leave it out, or turn scaling off.",
+            )
+            for name in selection.constant_columns
+        ]
+    _refuse(violations)
+
+
+def check_display_name(display_name: str) -> str:
+    """Return it, or raise InvalidInput when it is longer than MAX_DISPLAY_NAME characters."""
+    if len(display_name) > MAX_DISPLAY_NAME:
+        _refuse(
+            [
+                FieldViolation(
+                    "display_name",
+                    f"display_name has {len(display_name)} characters; at most {MAX_DISPLAY_NAME} are "
+                    "allowed.",
+                )
+            ]
+        )
+    return display_name
+
+
+def _refuse(violations: Sequence[FieldViolation]) -> None:
+    if violations:
+        message = " ".join(dict.fromkeys(violation.description for violation in violations))
+        raise InvalidInput(message, violations=tuple(violations))
+
+
+def _bounds(name: str, value: int, low: int, high: int) -> Iterator[FieldViolation]:
+    if not low <= value <= high:
+        yield FieldViolation(f"spec.{name}", f"{name} is {value}; it must be from {low} to {high}.")
+
+
+def _covariances(spec: JobSpec) -> Iterator[FieldViolation]:
+    if not spec.covariances:
+        yield FieldViolation("spec.covariances", "No covariance model is chosen; choose at least one.")
+    for covariance in _repeated(spec.covariances):
+        yield FieldViolation("spec.covariances", f"Covariance '{covariance}' is named more than once.")
+
+
+def _columns(spec: JobSpec, dataset: Dataset) -> Iterator[FieldViolation]:
+    if not spec.columns:
+        yield FieldViolation(
+            "spec.columns",
+            f"'{dataset.display_name}' has no numeric column that varies besides longitude and latitude; "
+            "there is nothing to cluster on.",
+        )
+    for name in _repeated(spec.columns):
+        yield FieldViolation("spec.columns", f"Column '{name}' is named more than once.")
+    for name in dict.fromkeys(spec.columns):
+        column = dataset.column(name)
+        if column is None:
+            existing = ", ".join(f"'{column.name}'" for column in dataset.columns[:20])
+            more = f" and {len(dataset.columns) - 20} more" if len(dataset.columns) > 20 else ""
+            yield FieldViolation(
+                "spec.columns",
+                f"There is no column '{name}'. The columns are {existing}{more}.",
+            )
+        elif column.kind is ColumnKind.TEXT:
+            where = f": row {column.text_row} holds '{column.text_value}'" if column.text_row else ""
+            yield FieldViolation(
+                "spec.columns",
+                f"Column '{name}' is not numeric{where}. Leave it out or correct it.",
+            )
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if names.count(name) > 1]
