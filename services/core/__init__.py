@@ -1,1 +1,4 @@
-"""The domain: values, planning, reporting, errors, settings and ports. No IO, no clock, no global randomness."""
+"""The domain: values, planning, reporting, errors, settings and ports.
+
+No IO, no clock, no global randomness.
+"""

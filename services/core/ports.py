@@ -281,7 +281,10 @@ class ObjectStore(Protocol):
     """Bytes by key; keys are made by the service, never by a user."""
 
     def put(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
-        """Stream the chunks in; whole or not at all: when `chunks` raises, nothing is left and it propagates."""
+        """Stream the chunks in; whole or not at all.
+
+        When `chunks` raises, nothing is left and its error propagates.
+        """
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
         """A seekable reader; NotFound (`OBJECT_NOT_FOUND`) when there is none."""
