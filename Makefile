@@ -1,0 +1,74 @@
+# The one door: CI, the README and a person use the same words. Needs Python 3.11+, make and a C compiler.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DATA ?= examples/soil_field.csv
+
+KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
+BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
+
+.PHONY: help run test check format up bench proto clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(BIN)/.installed ## Cluster DATA (default: the soil survey in examples/) and print the recommendation
+	@$(BIN)/kmeans-service fit "$(DATA)"
+
+up: $(BIN)/.installed ## Keep the embedded service running until interrupted
+	@$(BIN)/kmeans-service up
+
+test: $(BIN)/.installed-dev ## Check the code and pass every test
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(BIN)/.installed-dev ## Format, lint, types and proto, as CI wants them
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/buf lint protos
+
+format: $(BIN)/.installed-dev ## Rewrite the code the way `make check` wants it
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+
+bench: $(BIN)/.installed-dev ## Measure the kernel and a whole job beside their peers
+	$(BIN)/python -m bench
+
+proto: $(BIN)/.installed-dev ## Generate the gRPC stubs again and lint the definitions
+	$(BIN)/python setup.py --quiet build_proto
+	$(BIN)/buf lint protos
+
+clean: ## Remove everything that was built; datasets and jobs in .kmeans stay
+	rm -rf $(VENV) build dist *.egg-info ckernel/*.so ckernel/_*.c protos/kmeans/v1/*_pb2*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is made once and reused while the requirements are unchanged. Everything is installed by
+# hash; the checkout itself is installed editable, without asking any index for more.
+$(BIN)/.environment:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed; {sys.executable} is {v[0]}.{v[1]}. Say which with: make PYTHON=/path/to/python3")'
+	@echo "Setting up $(VENV) (once; a minute or two)" >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(BIN)/.runtime: $(BIN)/.environment requirements/build.txt requirements/runtime.txt
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@touch $@
+
+$(BIN)/.dev: $(BIN)/.runtime requirements/dev.txt
+	@echo "Installing the tools of the tests" >&2
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BIN)/.installed: $(BIN)/.runtime $(BUILD_SOURCES)
+	@echo "Building the kernel and the gRPC stubs" >&2
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# With the tools of the tests present, the stubs carry types as well.
+$(BIN)/.installed-dev: $(BIN)/.dev $(BIN)/.installed
+	@$(BIN)/python setup.py --quiet build_proto
+	@touch $@

@@ -1,0 +1,1 @@
+"""The whole service in one process: embedded backends, gateway, scheduler and workers."""
