@@ -1,0 +1,104 @@
+"""Dataset records in SQLite."""
+
+from __future__ import annotations
+
+from services.backends.sort_keys import read_sort_key
+from services.backends.sqlite.database import Database
+from services.backends.sqlite.records import (
+    DATASET_COLUMNS,
+    dataset_row,
+    read_dataset_row,
+    to_micros,
+)
+from services.core.datasets import Dataset
+from services.core.errors import Conflict, FailedPrecondition, NotFound
+from services.core.pages import Page, PageRequest
+
+__all__ = ["SqliteDatasets", "dataset_not_found"]
+
+
+class SqliteDatasets:
+    """`services.core.ports.DatasetStore`."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep datasets in this database."""
+        self._database = database
+
+    def insert_dataset(self, dataset: Dataset) -> Dataset:
+        """See the port."""
+        with self._database.write() as transaction:
+            if dataset.request_id:
+                row = transaction.one(
+                    f"SELECT {DATASET_COLUMNS} FROM datasets WHERE owner = ? AND request_id = ?",
+                    (dataset.owner, dataset.request_id),
+                )
+                if row is not None:
+                    return _same(read_dataset_row(row), dataset)
+            transaction.execute(
+                f"INSERT INTO datasets ({DATASET_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
+                dataset_row(dataset),
+            )
+        return dataset
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        """See the port."""
+        with self._database.read() as transaction:
+            row = transaction.one(f"SELECT {DATASET_COLUMNS} FROM datasets WHERE id = ?", (dataset_id,))
+        if row is None:
+            raise dataset_not_found(dataset_id)
+        return read_dataset_row(row)
+
+    def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
+        """See the port."""
+        conditions, parameters = ["TRUE"], list[str | int | float]()
+        if owner is not None:
+            conditions.append("owner = ?")
+            parameters.append(owner)
+        after = read_sort_key(page, int, str)
+        if after is not None:
+            conditions.append("(created_at, id) < (?, ?)")
+            parameters.extend(after)
+        with self._database.read() as transaction:
+            rows = transaction.all(
+                f"SELECT {DATASET_COLUMNS} FROM datasets WHERE {' AND '.join(conditions)} "
+                "ORDER BY created_at DESC, id DESC LIMIT ?",
+                (*parameters, page.size + 1),
+            )
+        items = tuple(map(read_dataset_row, rows[: page.size]))
+        if len(rows) <= page.size:
+            return Page(items)
+        return Page(items, page.token_after((to_micros(items[-1].created_at), items[-1].id)))
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """See the port."""
+        with self._database.write() as transaction:
+            user = transaction.one(
+                "SELECT id FROM jobs WHERE dataset_id = ? ORDER BY created_at LIMIT 1", (dataset_id,)
+            )
+            if user is not None:
+                raise FailedPrecondition(
+                    f"Dataset {dataset_id} is used by job {user[0]}. Delete its jobs first.",
+                    "DATASET_IN_USE",
+                    {"dataset": f"datasets/{dataset_id}", "job": f"jobs/{user[0]}"},
+                )
+            if not transaction.execute("DELETE FROM datasets WHERE id = ?", (dataset_id,)).rowcount:
+                raise dataset_not_found(dataset_id)
+
+
+def dataset_not_found(dataset_id: str) -> NotFound:
+    """The error for a dataset that is not there."""
+    return NotFound(
+        f"There is no dataset {dataset_id}.",
+        "DATASET_NOT_FOUND",
+        {"dataset": f"datasets/{dataset_id}"},
+    )
+
+
+def _same(made: Dataset, wanted: Dataset) -> Dataset:
+    if (made.sha256, made.display_name) != (wanted.sha256, wanted.display_name):
+        raise Conflict(
+            f"request_id {wanted.request_id} was used before, for another upload: dataset {made.id}. "
+            "Use a new request_id for a new upload.",
+            metadata={"dataset": f"datasets/{made.id}"},
+        )
+    return made

@@ -1,0 +1,168 @@
+"""Job records in SQLite, and waiting for them to change."""
+
+from __future__ import annotations
+
+import time
+
+from services.backends.sort_keys import read_sort_key
+from services.backends.sqlite.database import Database, Transaction
+from services.backends.sqlite.datasets import dataset_not_found
+from services.backends.sqlite.failures import closed_store
+from services.backends.sqlite.records import (
+    JOB_COLUMNS,
+    TASK_COLUMNS,
+    job_row,
+    read_job_row,
+    read_task_row,
+    to_micros,
+)
+from services.core.errors import Conflict, FailedPrecondition, NotFound
+from services.core.jobs import Job, JobFilter
+from services.core.pages import Page, PageRequest
+from services.core.tasks import Task
+
+__all__ = ["SqliteJobs", "fetch_job", "job_not_found"]
+
+_POLL_SECONDS = 0.2  # other processes cannot wake us: how old their changes may get
+
+
+class SqliteJobs:
+    """The records of `services.core.ports.JobStore`; `SqliteJobLife` has the changes of state."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep jobs in this database."""
+        self._database = database
+
+    def insert_job(self, job: Job) -> Job:
+        """See the port."""
+        with self._database.write() as transaction:
+            if job.request_id:
+                row = transaction.one(
+                    f"SELECT {JOB_COLUMNS} FROM jobs WHERE owner = ? AND request_id = ?",
+                    (job.owner, job.request_id),
+                )
+                if row is not None:
+                    return _same(read_job_row(row), job)
+            dataset_id = job.spec.dataset_id
+            if transaction.one("SELECT 1 FROM datasets WHERE id = ?", (dataset_id,)) is None:
+                raise dataset_not_found(dataset_id)
+            row = job_row(job)
+            transaction.execute(f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+        return job
+
+    def get_job(self, job_id: str) -> Job:
+        """See the port."""
+        with self._database.read() as transaction:
+            return fetch_job(transaction, job_id)
+
+    def list_jobs(self, job_filter: JobFilter, page: PageRequest) -> Page[Job]:
+        """See the port."""
+        conditions, parameters = ["TRUE"], list[str | int | float]()
+        if job_filter.owner is not None:
+            conditions.append("owner = ?")
+            parameters.append(job_filter.owner)
+        if job_filter.dataset_id is not None:
+            conditions.append("dataset_id = ?")
+            parameters.append(job_filter.dataset_id)
+        if job_filter.states is not None:
+            conditions.append(f"state IN ({', '.join('?' * len(job_filter.states))})")
+            parameters.extend(state.value for state in job_filter.states)
+        after = read_sort_key(page, int, str)
+        if after is not None:
+            conditions.append("(created_at, id) < (?, ?)")
+            parameters.extend(after)
+        with self._database.read() as transaction:
+            rows = transaction.all(
+                f"SELECT {JOB_COLUMNS} FROM jobs WHERE {' AND '.join(conditions)} "
+                "ORDER BY created_at DESC, id DESC LIMIT ?",
+                (*parameters, page.size + 1),
+            )
+        items = tuple(map(read_job_row, rows[: page.size]))
+        if len(rows) <= page.size:
+            return Page(items)
+        return Page(items, page.token_after((to_micros(items[-1].created_at), items[-1].id)))
+
+    def unfinished_jobs(self) -> tuple[Job, ...]:
+        """See the port."""
+        with self._database.read() as transaction:
+            rows = transaction.all(
+                f"SELECT {JOB_COLUMNS} FROM jobs WHERE state IN ('pending', 'running') "
+                "ORDER BY created_at, id"
+            )
+        return tuple(map(read_job_row, rows))
+
+    def delete_job(self, job_id: str) -> None:
+        """See the port."""
+        with self._database.write() as transaction:
+            job = fetch_job(transaction, job_id)
+            if not job.state.is_terminal:
+                raise FailedPrecondition(
+                    f"Job {job_id} has not ended. Cancel it first.",
+                    "JOB_NOT_ENDED",
+                    {"job": f"jobs/{job_id}"},
+                )
+            transaction.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+            transaction.changed_jobs.add(job_id)
+
+    def wait_for_change(self, job_id: str, revision: int, timeout_seconds: float) -> int:
+        """See the port. StoreUnavailable when the store is closed while waiting."""
+        deadline = time.monotonic() + timeout_seconds
+        with self._database.wakeups.listening(job_id) as changed:
+            while True:
+                # Cleared before looking: a change that comes after the look sets it again.
+                changed.clear()
+                if self._database.closed:
+                    raise closed_store()
+                current = self._revision(job_id)
+                remaining = deadline - time.monotonic()
+                if current > revision or remaining <= 0:
+                    return current
+                changed.wait(min(remaining, _POLL_SECONDS))
+
+    def changed_tasks(self, job_id: str, revision: int, limit: int) -> tuple[Task, ...]:
+        """See the port."""
+        with self._database.read() as transaction:
+            # Tasks changed together share a revision. A cut among them would lose the rest of them
+            # to a caller that goes on from the last revision it saw.
+            last = transaction.one(
+                "SELECT revision FROM tasks WHERE job_id = ? AND revision > ? "
+                "ORDER BY revision LIMIT 1 OFFSET ?",
+                (job_id, revision, limit - 1),
+            )
+            until = (2**63 - 1,) if last is None else last
+            rows = transaction.all(
+                f"SELECT {TASK_COLUMNS} FROM tasks WHERE job_id = ? AND revision > ? "
+                "AND revision <= ? ORDER BY revision, experiment, k, covariance",
+                (job_id, revision, *until),
+            )
+        return tuple(map(read_task_row, rows))
+
+    def _revision(self, job_id: str) -> int:
+        with self._database.read() as transaction:
+            row = transaction.one("SELECT revision FROM jobs WHERE id = ?", (job_id,))
+        if row is None:
+            raise job_not_found(job_id)
+        return int(row[0])
+
+
+def fetch_job(transaction: Transaction, job_id: str) -> Job:
+    """The job, or NotFound."""
+    row = transaction.one(f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+    if row is None:
+        raise job_not_found(job_id)
+    return read_job_row(row)
+
+
+def job_not_found(job_id: str) -> NotFound:
+    """The error for a job that is not there."""
+    return NotFound(f"There is no job {job_id}.", "JOB_NOT_FOUND", {"job": f"jobs/{job_id}"})
+
+
+def _same(made: Job, wanted: Job) -> Job:
+    if (made.spec, made.display_name) != (wanted.spec, wanted.display_name):
+        raise Conflict(
+            f"request_id {wanted.request_id} was used before, for another analysis: job {made.id}. "
+            "Use a new request_id for a new job.",
+            metadata={"job": f"jobs/{made.id}"},
+        )
+    return made

@@ -1,0 +1,130 @@
+"""Task records in SQLite: exactly-once bookkeeping by attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.backends.sqlite.database import Database, Row, Transaction
+from services.backends.sqlite.records import (
+    KEY_COLUMNS,
+    key_row,
+    read_key_row,
+    result_text,
+    to_micros,
+)
+from services.backends.sqlite.task_rows import bic_column, change, matching
+from services.core.tasks import TaskKey, TaskOutcome
+
+__all__ = ["SqliteTasks"]
+
+_FREE = "(state = 'pending' OR state = 'running' AND lease_until < ?)"
+_TO_PENDING = "state = 'pending', attempt_id = '', lease_until = NULL, published_at = NULL"
+
+
+class SqliteTasks:
+    """The changes of `services.core.ports.TaskStore`; `SqliteTaskListings` answers its questions."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep tasks in this database."""
+        self._database = database
+
+    def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
+        """See the port."""
+        with self._database.write() as transaction:
+            unfinished = matching(transaction, keys, "state IN ('pending', 'running')", ())
+            change(transaction, unfinished, "published_at = ?", (to_micros(now),))
+
+    def claim_tasks(
+        self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
+    ) -> tuple[TaskKey, ...]:
+        """See the port."""
+        # Tasks of ended jobs need no look of their own: ending a job leaves none of them free.
+        with self._database.write() as transaction:
+            free = matching(transaction, keys, _FREE, (to_micros(now),))
+            change(
+                transaction,
+                free,
+                "state = 'running', attempts = attempts + 1, attempt_id = ?, lease_until = ?, started_at = ?",
+                (attempt_id, to_micros(lease_until), to_micros(now)),
+            )
+            return free
+
+    def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
+        """See the port."""
+        with self._database.write() as transaction:
+            held = _running(transaction, "attempt_id = ?", (attempt_id,))
+            change(transaction, held, "lease_until = ?", (to_micros(lease_until),))
+            return len(held)
+
+    def finish_tasks(
+        self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
+    ) -> tuple[TaskKey, ...]:
+        """See the port."""
+        by_key = {outcome.key: outcome for outcome in outcomes}
+        with self._database.write() as transaction:
+            held = matching(transaction, by_key, "state = 'running' AND attempt_id = ?", (attempt_id,))
+            for key in held:
+                _finish(transaction, by_key[key], now)
+            return held
+
+    def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
+        """See the port."""
+        with self._database.write() as transaction:
+            held = _running(transaction, "attempt_id = ?", (attempt_id,))
+            change(transaction, held, _TO_PENDING, ())
+            return held
+
+    def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
+        """See the port."""
+        with self._database.write() as transaction:
+            free = matching(transaction, keys, _FREE, (to_micros(now),))
+            change(
+                transaction,
+                free,
+                "state = 'error', attempt_id = '', lease_until = NULL, ended_at = ?, error = ?",
+                (to_micros(now), error),
+            )
+            return free
+
+    def expire_leases(self, now: datetime) -> tuple[str, ...]:
+        """See the port."""
+        # Asked by a reader first: the sweep finds nothing almost every time, and then nobody waits.
+        with self._database.read() as transaction:
+            if not _running(transaction, "lease_until < ?", (to_micros(now),)):
+                return ()
+        with self._database.write() as transaction:
+            lost = _running(transaction, "lease_until < ?", (to_micros(now),))
+            change(transaction, lost, _TO_PENDING, ())
+            return tuple(dict.fromkeys(key.job_id for key in lost))
+
+
+def _running(transaction: Transaction, condition: str, parameters: Row) -> tuple[TaskKey, ...]:
+    rows = transaction.all(
+        f"SELECT {KEY_COLUMNS} FROM tasks WHERE state = 'running' AND {condition} ORDER BY {KEY_COLUMNS}",
+        parameters,
+    )
+    return tuple(map(read_key_row, rows))
+
+
+def _finish(transaction: Transaction, outcome: TaskOutcome, now: datetime) -> None:
+    key, model = outcome.key, outcome.model
+    change(
+        transaction,
+        [key],
+        "state = ?, lease_until = NULL, ended_at = ?, seconds = ?, bic = ?, result = ?, error = ?",
+        (
+            outcome.state.value,
+            to_micros(now),
+            outcome.seconds,
+            bic_column(outcome.result),
+            result_text(outcome.result),
+            outcome.error,
+        ),
+    )
+    # Nothing to replace: a task loses its model when it is set back to PENDING.
+    if model is not None:
+        transaction.execute(
+            f"INSERT INTO models ({KEY_COLUMNS}, bytes) VALUES (?, ?, ?, ?, ?)",
+            (*key_row(key), model.to_bytes()),
+        )
