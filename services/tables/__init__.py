@@ -1,0 +1,23 @@
+"""Tables: from uploaded bytes to checked columns, and from stored columns to matrices and samples.
+
+Works on seekable binary files and local paths; knows no object store and no network.
+"""
+
+from services.tables.matrix import Matrix, load_matrix
+from services.tables.parsing import ParsedTable, parse_table
+from services.tables.refusals import Reason
+from services.tables.sample import Sample, SampledColumn, sample_table
+from services.tables.selection import Selection, profile_selection
+
+__all__ = [
+    "Matrix",
+    "ParsedTable",
+    "Reason",
+    "Sample",
+    "SampledColumn",
+    "Selection",
+    "load_matrix",
+    "parse_table",
+    "profile_selection",
+    "sample_table",
+]
