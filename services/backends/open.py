@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote
 
 from services.backends.directory import DirectoryObjects
 from services.backends.memory_queue import MemoryQueue
@@ -26,15 +26,16 @@ def open_store(url: str) -> Store:
 
     Raises InvalidInput (`BAD_BACKEND_URL`) for another URL, StoreUnavailable when it does not open.
     """
-    return _open("job store", url, _STORES)
+    return _opener("job store", url, _STORES)(url)
 
 
-def open_queue(url: str) -> TaskQueue:
+def open_queue(url: str, delivery_limit: int = 3) -> TaskQueue:
     """Open the task queue at `memory://`: a new one, empty, at every call.
 
+    A bundle that is rejected is delivered again at most `delivery_limit` times, then dead-lettered.
     Raises InvalidInput (`BAD_BACKEND_URL`) for another URL, QueueUnavailable when it does not open.
     """
-    return _open("task queue", url, _QUEUES)
+    return _opener("task queue", url, _QUEUES)(url, delivery_limit)
 
 
 def open_objects(url: str) -> ObjectStore:
@@ -42,40 +43,30 @@ def open_objects(url: str) -> ObjectStore:
 
     Raises InvalidInput (`BAD_BACKEND_URL`) for another URL, ObjectsUnavailable when it does not open.
     """
-    return _open("object store", url, _OBJECTS)
+    return _opener("object store", url, _OBJECTS)(url)
 
 
-def _open(what: str, url: str, openers: Mapping[str, Callable[[str], T]]) -> T:
+def _opener(what: str, url: str, openers: Mapping[str, T]) -> T:
     # The URL itself is never shown: it may hold a password.
     scheme, separator, _ = url.partition("://")
     opener = openers.get(scheme.lower())
     if not separator or opener is None:
-        accepted = ", ".join(f"{scheme}://" for scheme in openers)
+        accepted = ", ".join(f"{known}://" for known in openers)
         named = f"{scheme}://" if separator and _SCHEME.fullmatch(scheme) else "no scheme"
         raise _bad_url(f"The URL of the {what} has {named}; it must begin with one of: {accepted}.")
-    return opener(url)
+    return opener
 
 
 def _local_path(url: str) -> Path:
-    """The path of `scheme:///path`, percent-decoded."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise _bad_url("The URL of a local backend cannot be read.") from error
-    if parts.netloc or parts.query or parts.fragment or parts.path in {"", "/"}:
-        raise _bad_url(_local_complaint(parts))
-    return Path("/", unquote(parts.path).lstrip("/"))
+    """The path of `scheme:///path`, percent-decoded. A `?` or `#` is part of it: files have no query."""
+    scheme, _, path = url.partition("://")
+    if not path.startswith("/") or not path.strip("/") or "\0" in unquote(path):
+        raise _bad_url(f"A {scheme}:// URL is written {scheme}:///absolute/path, with three slashes.")
+    return Path("/", unquote(path).lstrip("/"))
 
 
-def _local_complaint(parts: SplitResult) -> str:
-    return (
-        f"A {parts.scheme}:// URL is written {parts.scheme}:///absolute/path, with three slashes and "
-        "with %3F for ? and %23 for # in it."
-    )
-
-
-def _not_built(scheme: str) -> Callable[[str], NoReturn]:
-    def refuse(url: str) -> NoReturn:
+def _not_built(scheme: str) -> Callable[..., NoReturn]:
+    def refuse(*_arguments: object) -> NoReturn:
         raise InvalidInput(f"{scheme}:// is not built yet.", "BACKEND_NOT_BUILT")
 
     return refuse
@@ -89,8 +80,8 @@ _STORES: Mapping[str, Callable[[str], Store]] = {
     "sqlite": lambda url: SqliteStore(_local_path(url)),
     "mongodb": _not_built("mongodb"),
 }
-_QUEUES: Mapping[str, Callable[[str], TaskQueue]] = {
-    "memory": lambda url: MemoryQueue(),
+_QUEUES: Mapping[str, Callable[[str, int], TaskQueue]] = {
+    "memory": lambda url, delivery_limit: MemoryQueue(delivery_limit=delivery_limit),
     "amqp": _not_built("amqp"),
     "amqps": _not_built("amqps"),
 }
