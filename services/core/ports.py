@@ -98,10 +98,11 @@ class JobStore(Protocol):
         """Set terminal tasks back to PENDING (None: those in ERROR) and the job back to RUNNING.
 
         What the tasks held (result, model, error, published_at) is cleared; `ended_at` and `failure`
-        of the job too. Tasks that are PENDING or RUNNING stay as they are. NotFound
+        of the job too; how often the task was claimed, and when last, stays. Tasks that are PENDING
+        or RUNNING stay as they are. NotFound
         (`TASK_NOT_FOUND`) when a named task does not exist: then nothing changes. Without any task
-        to retry the job is returned unchanged. A job that never had tasks (failed in planning)
-        goes back to PENDING.
+        to retry the job is returned unchanged. A FAILED job that never had tasks (it failed in
+        planning) goes back to PENDING.
         """
 
     def delete_job(self, job_id: str) -> None:
@@ -110,11 +111,16 @@ class JobStore(Protocol):
     def wait_for_change(self, job_id: str, revision: int, timeout_seconds: float) -> int:
         """Block until the job's revision is above this one or the time is up; return the current one.
 
-        Raises NotFound when the job is not there or is deleted while waiting.
+        Raises NotFound when the job is not there or is deleted while waiting, StoreUnavailable when
+        the store is closed while waiting.
         """
 
     def changed_tasks(self, job_id: str, revision: int, limit: int) -> tuple[Task, ...]:
-        """Tasks whose revision is above this one, by (revision, key) ascending; may repeat, never omits."""
+        """Tasks whose revision is above this one, by (revision, key) ascending; may repeat, never omits.
+
+        About `limit` at a time: those that share a revision are never parted, so that going on from
+        the last revision seen omits none; there may be more than `limit`.
+        """
 
 
 class TaskStore(Protocol):
@@ -124,12 +130,18 @@ class TaskStore(Protocol):
         """Return it, or raise NotFound (`TASK_NOT_FOUND`)."""
 
     def get_model(self, key: TaskKey) -> FittedModel:
-        """The model of a DONE or DEGENERATE task; NotFound (`MODEL_NOT_FOUND`) when it has none."""
+        """The model of a DONE or DEGENERATE task.
+
+        Raises NotFound: `TASK_NOT_FOUND` when there is no such task, `MODEL_NOT_FOUND` when it has none.
+        """
 
     def list_tasks(
         self, job_id: str, task_filter: TaskFilter, order: TaskOrder, page: PageRequest
     ) -> Page[Task]:
-        """Tasks in the order asked for; NotFound when the job does not exist."""
+        """Tasks in the order asked for; NotFound when the job does not exist.
+
+        By BIC, tasks without a score, or with NaN for one, come last, by key.
+        """
 
     def all_tasks(self, job_id: str) -> tuple[Task, ...]:
         """Every task by key, for reports."""
