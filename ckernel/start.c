@@ -1,0 +1,324 @@
+#include "start.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rule.h"
+#include "seeding.h"
+
+enum status workspace_new(struct workspace *workspace, size_t n, int d)
+{
+    const size_t K = (size_t)workspace->n_clusters;
+    const enum covariance covariance = workspace->covariance;
+    const size_t row = moments_row(covariance, d);
+    const size_t spread = spread_size(shape_of(covariance), d);
+    const size_t rule = K * rule_size(fit_form(covariance), d);
+    workspace->segments = count_segments(n, d, K * row);
+    const size_t tables = K * row * ((size_t)workspace->segments + 2);
+    const size_t n_tiles = (n + TILE - 1) / TILE;
+    double *all = calloc(tables + spread + rule + (size_t)d + n_tiles + (size_t)workspace->max_iter + 2,
+                         sizeof(double));
+    workspace->sums = all;
+    workspace->labels = calloc(n_tiles * TILE, sizeof(label_t));
+    workspace->nearest = calloc(n_tiles * TILE, sizeof(float));
+    workspace->kept = (label_t *)workspace->nearest;
+    workspace->suspect = workspace->kept + n_tiles * TILE;
+    workspace->hashes = calloc((size_t)workspace->max_iter + 1, sizeof(uint64_t));
+    const enum status status = estimate_new(&workspace->estimate, d, workspace->n_clusters, covariance);
+    if (status != OK || !all || !workspace->labels || !workspace->nearest || !workspace->hashes)
+        return OUT_OF_MEMORY;
+    workspace->moments = (struct moments){.d = d, .n_clusters = workspace->n_clusters,
+                                          .covariance = covariance, .second = row - 1 - (size_t)d,
+                                          .row = row};
+    workspace->kept_moments = workspace->moments;
+    workspace->moments.rows = all + K * row * (size_t)workspace->segments;
+    workspace->kept_moments.rows = workspace->moments.rows + K * row;
+    workspace->total = all + tables;
+    workspace->rule = workspace->total + spread;
+    workspace->scratch = workspace->rule + rule;
+    workspace->tile_sums = workspace->scratch + d;
+    workspace->trace = workspace->tile_sums + n_tiles;
+    return OK;
+}
+
+void workspace_free(struct workspace *workspace)
+{
+    free(workspace->sums);
+    free(workspace->labels);
+    free(workspace->nearest);
+    free(workspace->hashes);
+    estimate_free(&workspace->estimate);
+}
+
+void start_partition(struct workspace *workspace, struct rng *rng, const int32_t *initial_labels)
+{
+    if (initial_labels)
+        for (size_t i = 0; i < workspace->tiles.n; i++)
+            workspace->labels[i] = (label_t)initial_labels[i];
+    else
+        seed_partition(&workspace->tiles, workspace->n_clusters, rng, workspace->team, workspace->kernels,
+                       workspace->segments, workspace->nearest, workspace->tile_sums, workspace->labels);
+}
+
+static size_t table_size(const struct workspace *workspace)
+{
+    return (size_t)workspace->n_clusters * workspace->moments.row;
+}
+
+static size_t partition_bytes(const struct workspace *workspace)
+{
+    return workspace->tiles.n * sizeof(label_t);
+}
+
+/* What the passes over the points report, one entry per segment. */
+struct pass {
+    struct workspace *workspace;
+    size_t changed[MAX_SEGMENTS];
+    uint64_t hash[MAX_SEGMENTS];
+};
+
+/* A partition's hash is the sum of this over the points: a change of one label changes it by a
+ * difference, so it costs nothing to keep. */
+static uint64_t hash_label(size_t i, label_t label) { return mix64(((uint64_t)i << 16) ^ label); }
+
+/* Give each point to its cheapest cluster; moments follow the points that move. */
+static void assign_segment(void *context, int segment)
+{
+    struct pass *pass = context;
+    const struct workspace *workspace = pass->workspace;
+    const struct tiles *tiles = &workspace->tiles;
+    const struct moments *moments = &workspace->moments;
+    const enum form form = fit_form(workspace->covariance);
+    const int hashed = workspace->assignment == MAHALANOBIS;
+    double *rows = moments->rows;
+    if (workspace->segments > 1) {
+        rows = workspace->sums + (size_t)segment * table_size(workspace);
+        memset(rows, 0, table_size(workspace) * sizeof(double));
+    }
+    _Alignas(ALIGNMENT) double cost[TILE];
+    int32_t label[TILE];
+    size_t changed = 0;
+    uint64_t hash = 0;
+    const struct range range = segment_range(tiles->n_tiles, workspace->segments, segment);
+    for (size_t t = range.begin; t < range.end; t++) {
+        const double *tile = tiles->values + t * (size_t)tiles->d * TILE;
+        label_t *labels = workspace->labels + t * TILE;
+        workspace->kernels->assign[form](tile, tiles->d, workspace->n_clusters, workspace->rule, cost, label);
+        int differs = 0;
+        for (int i = 0; i < TILE; i++)
+            differs |= label[i] ^ labels[i];
+        if (!differs)
+            continue;
+        const int points = tiles->n - t * TILE < TILE ? (int)(tiles->n - t * TILE) : TILE;
+        for (int i = 0; i < points; i++) {
+            if (label[i] == labels[i])
+                continue;
+            changed++;
+            moments_add(moments, rows + labels[i] * moments->row, tile, i, -1);
+            moments_add(moments, rows + (size_t)label[i] * moments->row, tile, i, 1);
+            if (hashed)
+                hash += hash_label(t * TILE + i, (label_t)label[i]) - hash_label(t * TILE + i, labels[i]);
+            labels[i] = (label_t)label[i];
+        }
+    }
+    pass->changed[segment] = changed;
+    pass->hash[segment] = hash;
+}
+
+/* The points that changed their cluster; `hash` follows. */
+static size_t assign_pass(struct workspace *workspace, uint64_t *hash)
+{
+    struct pass pass = {.workspace = workspace};
+    team_run(workspace->team, assign_segment, &pass, workspace->segments);
+    size_t changed = 0;
+    for (int s = 0; s < workspace->segments; s++) {
+        changed += pass.changed[s];
+        *hash += pass.hash[s];
+        if (workspace->segments > 1 && pass.changed[s])
+            for (size_t j = 0; j < table_size(workspace); j++)
+                workspace->moments.rows[j] += workspace->sums[(size_t)s * table_size(workspace) + j];
+    }
+    return changed;
+}
+
+static void sum_moments(struct workspace *workspace)
+{
+    moments_of(&workspace->tiles, workspace->labels, workspace->team, workspace->segments, workspace->sums,
+               &workspace->moments);
+}
+
+/* The estimate of the partition at hand, and its CL. */
+static double estimate_partition(struct workspace *workspace)
+{
+    estimate_centers(&workspace->moments, &workspace->estimate);
+    scatter_from_moments(&workspace->moments, workspace->total, workspace->estimate.scatter);
+    return estimate_spread(&workspace->estimate, workspace->tiles.n);
+}
+
+static void write_rule(struct workspace *workspace)
+{
+    const struct estimate *estimate = &workspace->estimate;
+    const struct metric metric = {estimate->d, estimate->n_clusters, estimate->covariance,
+                                  workspace->assignment, estimate->counts, (double)workspace->tiles.n,
+                                  estimate->centers, estimate->precision, estimate->log_det};
+    rule_for_fit(&metric, workspace->scratch, workspace->rule);
+}
+
+/* The point that its cluster explains worst. A tied rule leaves x' S^-1 x out, so distances are taken
+ * from the estimate itself. */
+static size_t worst_explained(const struct workspace *workspace)
+{
+    const struct tiles *tiles = &workspace->tiles;
+    const struct estimate *estimate = &workspace->estimate;
+    const int d = tiles->d, tied = is_tied(workspace->covariance);
+    const enum shape shape = shape_of(workspace->covariance);
+    const size_t size = spread_size(shape, d);
+    double worst = -HUGE_VAL;
+    size_t point = 0;
+    for (size_t i = 0; i < tiles->n; i++) {
+        const label_t k = workspace->labels[i];
+        const double *x = tiles->values + (i / TILE) * (size_t)d * TILE + i % TILE;
+        const double *a = estimate->precision + (tied ? 0 : k * size);
+        double cost = 0;
+        for (int r = 0; r < d; r++) {
+            double y = 0;
+            for (int c = shape == FULL ? 0 : r; c <= r; c++)
+                y += a[shape == FULL ? PACKED(r) + (size_t)c : shape == DIAG ? (size_t)r : 0]
+                    * (x[c * TILE] - estimate->centers[(size_t)k * d + c]);
+            cost += y * y;
+        }
+        if (workspace->assignment == LIKELIHOOD)
+            cost += estimate->log_det[tied ? 0 : k] - 2 * log(estimate->counts[k]);
+        if (cost > worst) {
+            worst = cost;
+            point = i;
+        }
+    }
+    return point;
+}
+
+static int first_empty(const struct workspace *workspace)
+{
+    for (int k = 0; k < workspace->n_clusters; k++)
+        if (!(workspace->moments.rows[(size_t)k * workspace->moments.row] > 0))
+            return k;
+    return -1;
+}
+
+/* Give an empty cluster the worst-explained point for its center, the covariance of that point's
+ * cluster and half its weight, and assign all points once. Under `likelihood` the new partition is kept
+ * only if its CL is not below that of the partition at hand, so that CL never decreases. Returns whether
+ * it was kept. */
+static int reseed(struct workspace *workspace, int empty, uint64_t *hash)
+{
+    struct estimate *estimate = &workspace->estimate;
+    const size_t d = (size_t)workspace->tiles.d, bytes = partition_bytes(workspace);
+    const size_t size = spread_size(shape_of(workspace->covariance), workspace->tiles.d);
+    const int guarded = workspace->assignment == LIKELIHOOD;
+    const double before = estimate_partition(workspace);
+    const uint64_t hash_before = *hash;
+    if (guarded) {
+        memcpy(workspace->kept, workspace->labels, bytes);
+        memcpy(workspace->kept_moments.rows, workspace->moments.rows,
+               table_size(workspace) * sizeof(double));
+    }
+    const size_t i = worst_explained(workspace);
+    const label_t from = workspace->labels[i];
+    for (size_t j = 0; j < d; j++)
+        estimate->centers[(size_t)empty * d + j] = workspace->tiles.values[((i / TILE) * d + j) * TILE + i % TILE];
+    if (!is_tied(workspace->covariance)) {
+        memcpy(estimate->precision + (size_t)empty * size, estimate->precision + from * size,
+               size * sizeof(double));
+        estimate->log_det[empty] = estimate->log_det[from];
+    }
+    estimate->counts[from] /= 2;
+    estimate->counts[empty] = estimate->counts[from];
+    write_rule(workspace);
+    assign_pass(workspace, hash);
+    if (!guarded)
+        return 1;
+    const double after = estimate_partition(workspace);
+    if (after >= before && first_empty(workspace) != empty)
+        return 1;
+    memcpy(workspace->labels, workspace->kept, bytes);
+    memcpy(workspace->moments.rows, workspace->kept_moments.rows, table_size(workspace) * sizeof(double));
+    *hash = hash_before;
+    return 0;
+}
+
+/* Watches for a partition that returns (mahalanobis): a repeated hash raises the suspicion, the partition
+ * is laid by, and when the same number of steps leads to it again it is proven. */
+struct watch {
+    int seen;
+    int period, since;  /* of the suspected cycle; 0 when there is none */
+};
+
+static int cycles(struct workspace *workspace, struct watch *watch, uint64_t hash)
+{
+    label_t *suspect = workspace->suspect;
+    if (watch->period && ++watch->since == watch->period) {
+        if (memcmp(suspect, workspace->labels, partition_bytes(workspace)) == 0)
+            return 1;
+        watch->period = 0;
+    }
+    for (int t = watch->seen - 1; t >= 0 && !watch->period; t--)
+        if (workspace->hashes[t] == hash) {
+            watch->period = watch->seen - t;
+            watch->since = 0;
+            memcpy(suspect, workspace->labels, partition_bytes(workspace));
+        }
+    workspace->hashes[watch->seen++] = hash;
+    return 0;
+}
+
+struct start start_run(struct workspace *workspace)
+{
+    struct start start = {.log_likelihood = -HUGE_VAL};
+    struct watch watch = {0};
+    const int classic = workspace->assignment == MAHALANOBIS;
+    const size_t n = workspace->tiles.n;
+    uint64_t hash = 0;
+    int reseeds = MAX_RESEEDS, since_refresh = 0;
+    workspace->estimate.has_reference = 0;
+    sum_moments(workspace);
+
+    double likelihood;
+    for (;;) {
+        likelihood = estimate_partition(workspace);
+        workspace->trace[start.n_trace++] = likelihood;
+        if (classic && likelihood > start.log_likelihood) {
+            start.log_likelihood = likelihood;
+            memcpy(workspace->kept, workspace->labels, partition_bytes(workspace));
+        }
+        if (start.n_iter == workspace->max_iter)
+            break;
+        write_rule(workspace);
+        const size_t changed = assign_pass(workspace, &hash);
+        start.n_iter++;
+        int empty = first_empty(workspace), moved = changed > 0;
+        while (empty >= 0 && reseeds-- > 0) {
+            if (!reseed(workspace, empty, &hash))
+                reseeds = 0;
+            else
+                moved = 1;
+            empty = first_empty(workspace);
+        }
+        if (!moved) {
+            start.converged = 1;
+            break;
+        }
+        if (classic && cycles(workspace, &watch, hash))
+            break;
+        if (++since_refresh == REFRESH || changed > n / 2) {
+            sum_moments(workspace);
+            since_refresh = 0;
+        }
+    }
+    /* A fixed point is the answer of either rule; short of one, the classic rule's best iterate is. */
+    if (classic && !start.converged)
+        memcpy(workspace->labels, workspace->kept, partition_bytes(workspace));
+    else
+        start.log_likelihood = likelihood;
+    return start;
+}

@@ -1,0 +1,58 @@
+/* One start of a fit: from a partition to a fixed point of the assignment rule. */
+#ifndef CKERNEL_START_H
+#define CKERNEL_START_H
+
+#include "estimate.h"
+#include "kernel.h"
+#include "rng.h"
+#include "statistics.h"
+#include "team.h"
+#include "tile_kernels.h"
+
+/* An emptied cluster is re-seeded at most this often per start. */
+#define MAX_RESEEDS 10
+/* The moments are summed anew after this many updates, so that rounding does not drift. */
+#define REFRESH 32
+
+/* All that the starts of a fit share, allocated once. */
+struct workspace {
+    struct tiles tiles;
+    int n_clusters, max_iter, segments;
+    enum covariance covariance;
+    enum assignment assignment;
+    const struct tile_kernels *kernels;
+    struct team *team;
+
+    label_t *labels;            /* (n) the partition */
+    float *nearest;             /* (n) of seeding; once it is done, its bytes hold the next two */
+    label_t *kept;              /* (n) the best one so far (mahalanobis), or the one to fall back on */
+    label_t *suspect;           /* (n) one that may return (mahalanobis) */
+    double *tile_sums;          /* (n_tiles) of seeding */
+    struct moments moments;
+    struct moments kept_moments;
+    double *sums;               /* (segments, K, row) */
+    double *total;              /* (spread) total scatter, tied */
+    struct estimate estimate;
+    double *rule;               /* (K, rule_size) */
+    double *scratch;            /* (d) */
+    uint64_t *hashes;           /* (max_iter) of the partitions seen, mahalanobis */
+    double *trace;              /* (max_iter + 1) CL after each estimate, in the frame */
+};
+
+struct start {
+    int n_iter;                 /* assignment passes */
+    int converged;              /* the last pass changed no label */
+    int n_trace;
+    double log_likelihood;      /* CL of the partition under its estimate, in the frame */
+};
+
+enum status workspace_new(struct workspace *workspace /* INOUT: tiles .. team given */, size_t n, int d);
+void workspace_free(struct workspace *workspace);
+
+/* Draw a partition, or (initial_labels given) take one. */
+void start_partition(struct workspace *workspace, struct rng *rng, const int32_t *initial_labels);
+
+/* Iterate workspace->labels to the end. */
+struct start start_run(struct workspace *workspace /* INOUT */);
+
+#endif

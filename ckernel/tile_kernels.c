@@ -1,0 +1,52 @@
+/* The tile kernels, compiled once per instruction set; the processor chooses at run time. */
+#include "tile_kernels.h"
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAME(name) JOIN(name, INSTRUCTION_SET)
+#define STRING_(name) #name
+#define STRING(name) STRING_(name)
+
+typedef double pair __attribute__((vector_size(16), may_alias));
+typedef int64_t pair_mask __attribute__((vector_size(16), may_alias));
+
+#define INSTRUCTION_SET baseline
+#include "lanes.h"
+#include "tile_loops.h"
+#undef INSTRUCTION_SET
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define INSTRUCTION_SET avx2
+#define LANES_AVX2
+#include "lanes.h"
+#include "tile_loops.h"
+#undef LANES_AVX2
+#undef INSTRUCTION_SET
+
+#define INSTRUCTION_SET avx512
+#define LANES_AVX512
+#include "lanes.h"
+#include "tile_loops.h"
+#undef LANES_AVX512
+#undef INSTRUCTION_SET
+#endif
+
+const struct tile_kernels *tile_kernels(int instruction_set)
+{
+#if defined(__x86_64__)
+    const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+        && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    const int has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+        && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd");
+    if (has_avx512 && (instruction_set == BEST || instruction_set == AVX512))
+        return &kernels_avx512;
+    if (has_avx2 && (instruction_set == BEST || instruction_set == AVX2))
+        return &kernels_avx2;
+#endif
+    if (instruction_set == BEST || instruction_set == BASELINE)
+        return &kernels_baseline;
+    return NULL;
+}

@@ -1,0 +1,58 @@
+/* What is done to a tile of points, once per instruction set.
+ *
+ * `tile` is always one tile of TILE points in d columns, column j at tile + j TILE, aligned. The rule
+ * that gives a point to a cluster is a row of coefficients per cluster, `rule` (K, rule_size), which
+ * rule.c writes; for each point the cluster with the smallest cost f_k(x) is kept, the first on ties.
+ */
+#ifndef CKERNEL_TILE_KERNELS_H
+#define CKERNEL_TILE_KERNELS_H
+
+#include "kernel.h"
+
+/* The forms of the cost, by what differs between the clusters. */
+enum form {
+    LINEAR,     /* f = c + w' x                       one metric for all clusters: x' S^-1 x cancels */
+    ROUND,      /* f = c + s |x - mu|^2               spherical */
+    AXES,       /* f = c + sum_j (a_j x_j + b_j)^2    diagonal */
+    TRIANGULAR  /* f = c + |A x + b|^2                full, A lower triangular */
+};
+
+/* Rows of A that are computed together when a point's columns do not fit the registers. */
+#define ROW_GROUP 4
+/* Up to this d the whole point is held in registers and the rows of A are stored one after the other. */
+#define SMALL_D 8
+
+/* Doubles per cluster, and where in a cluster's coefficients row r, column j of A and entry r of b lie. */
+static inline size_t rule_size(enum form form, int d)
+{
+    switch (form) {
+    case LINEAR: return 1 + (size_t)d;
+    case ROUND: return 2 + (size_t)d;
+    case AXES: return 1 + 2 * (size_t)d;
+    default: return 1 + (size_t)d + PACKED(d);
+    }
+}
+
+struct tile_kernels {
+    const char *name;
+
+    /* The cheapest cluster of each point. */
+    void (*assign[4])(const double *tile /* IN (d, TILE) */, int d, int n_clusters,
+                      const double *rule /* IN (K, rule_size) */, double *cost /* OUT (TILE), aligned */,
+                      int32_t *label /* OUT (TILE) */);
+
+    /* |x - center|^2 of each point. */
+    void (*distances)(const double *tile /* IN (d, TILE) */, int d, const double *center /* IN (d) */,
+                      double *squared /* OUT (TILE), aligned */);
+
+    /* x = M x for a lower triangular M. */
+    void (*transform)(double *tile /* INOUT (d, TILE) */, int d, const double *matrix /* IN packed */);
+};
+
+/* The instruction sets, best last. */
+enum { BASELINE = 0, AVX2 = 1, AVX512 = 2, BEST = -1 };
+
+/* The kernels of one set; the best that this processor has for BEST, NULL for one that it lacks. */
+const struct tile_kernels *tile_kernels(int instruction_set);
+
+#endif
