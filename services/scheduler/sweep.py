@@ -1,0 +1,71 @@
+"""The sweep: finds what got lost. Runs under a lease, so that of several schedulers one sweeps."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from services.core.clock import Clock
+from services.core.ports import DeadBundle, Store, TaskQueue
+from services.core.settings import Settings
+
+__all__ = ["Sweep"]
+
+
+class Sweep:
+    """One scheduler's part in the sweep."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: TaskQueue,
+        settings: Settings,
+        *,
+        clock: Clock,
+        holder_id: str,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._holder_id = holder_id
+        self._lease = f"sweep:{queue.name}"
+        # Three missed sweeps: the holder is gone, another takes over.
+        self._lease_span = timedelta(seconds=max(10.0, 3 * settings.sweep_seconds))
+        self._dead: list[DeadBundle] = []
+        self._logger = structlog.get_logger("scheduler")
+
+    def run(self) -> tuple[str, ...] | None:
+        """Sweep once; return ids of jobs that may need a turn, or None when another scheduler sweeps.
+
+        Raises:
+            StoreUnavailable, QueueUnavailable: nothing is lost; the next sweep does the rest.
+        """
+        now = self._clock()
+        if not self._store.acquire_lease(self._lease, self._holder_id, now + self._lease_span, now):
+            return None
+        for job_id in self._store.expire_leases(now):
+            self._logger.warning("tasks handed back: their worker's lease ended", job_id=job_id)
+        self._fail_dead_bundles()
+        # Every unfinished job gets a turn: it finds lost events, lost bundles and jobs to be closed alike.
+        return tuple(job.id for job in self._store.unfinished_jobs())
+
+    def release(self) -> None:
+        """Let another scheduler sweep at once."""
+        self._store.release_lease(self._lease, self._holder_id)
+
+    def _fail_dead_bundles(self) -> None:
+        # The queue forgets them at the next receive; those that the store has not heard of are kept here.
+        if not self._dead:
+            self._dead = list(self._queue.receive_dead_bundles(0.0))
+        while self._dead:
+            dead = self._dead[0]
+            failed = self._store.fail_tasks(dead.bundle.keys, dead.reason, self._clock())
+            self._dead.pop(0)
+            self._logger.error(
+                "bundle given up",
+                job_id=dead.bundle.job_id,
+                tasks=len(dead.bundle.keys),
+                failed=len(failed),
+                reason=dead.reason,
+            )

@@ -1,0 +1,228 @@
+"""Bundles: claim the tasks of one, fit them, write what came out, settle the delivery."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+import structlog
+
+import ckernel
+from services.core.backoff import backoff_seconds
+from services.core.clock import Clock
+from services.core.errors import NotFound, ServiceError, StoreUnavailable, Unavailable
+from services.core.jobs import Job, JobEvent
+from services.core.ports import BundleDelivery, Store, TaskQueue
+from services.core.tasks import Bundle, TaskKey, TaskOutcome
+from services.tables import Matrix
+from services.worker.fitting import Fit, failed, fit_task
+from services.worker.leases import Claim, LeaseKeeper
+from services.worker.matrices import MatrixCache, MatrixKey
+
+__all__ = ["BundleRunner"]
+
+_T = TypeVar("_T")
+
+# Outcomes wait at most about this long to be written: a commit each would cost more than a short fit.
+_WRITE_SECONDS = 0.5
+# With the pauses in between, an outage of ten seconds costs nothing but these seconds.
+_TRIES = 8
+
+
+class BundleRunner:
+    """Runs one bundle at a time per calling thread. Every delivery given to `run` is settled by it."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: TaskQueue,
+        matrices: MatrixCache,
+        keeper: LeaseKeeper,
+        *,
+        lease_seconds: float,
+        clock: Clock,
+        stopping: threading.Event,
+        pause: Callable[[float], object],
+        jitter: Callable[[], float],
+        fit: Fit = ckernel.fit,
+    ) -> None:
+        """Make a runner.
+
+        Args:
+            stopping: once set, the current fit is the last, and the rest is handed back.
+            pause: waits so many seconds, or less when the worker stops.
+            jitter: gives random numbers in [0, 1) for the pauses after a failure.
+        """
+        self._store = store
+        self._queue = queue
+        self._matrices = matrices
+        self._keeper = keeper
+        self._lease = timedelta(seconds=lease_seconds)
+        self._clock = clock
+        self._stopping = stopping
+        self._pause = pause
+        self._jitter = jitter
+        self._fit = fit
+        self._logger = structlog.get_logger("worker")
+
+    def run(self, delivery: BundleDelivery) -> None:
+        """Run what is still to run of a bundle.
+
+        Raises:
+            Unavailable: the bundle went back to the queue; take the next one after a pause.
+        """
+        bundle = delivery.bundle
+        if self._stopping.is_set():
+            delivery.requeue()
+            return
+        claim = Claim(uuid.uuid4().hex, bundle.job_id)
+        try:
+            job = self._job_to_run(bundle.job_id)
+            keys = () if job is None else self._claim(bundle, claim)
+        except StoreUnavailable:
+            delivery.requeue()
+            raise
+        if job is None or not keys:
+            # It was delivered before, or its job has ended. What runs elsewhere, the sweep looks after.
+            delivery.ack()
+            self._logger.debug("nothing to run in a bundle", job_id=bundle.job_id, tasks=len(bundle.keys))
+            return
+        with self._keeper.hold(claim):
+            self._run_claimed(delivery, job, keys, claim)
+
+    def _job_to_run(self, job_id: str) -> Job | None:
+        try:
+            job = self._store.get_job(job_id)
+        except NotFound:
+            return None
+        return None if job.state.is_terminal else job
+
+    def _claim(self, bundle: Bundle, claim: Claim) -> tuple[TaskKey, ...]:
+        now = self._clock()
+        return self._store.claim_tasks(bundle.keys, claim.attempt_id, now + self._lease, now)
+
+    def _run_claimed(self, delivery: BundleDelivery, job: Job, keys: Sequence[TaskKey], claim: Claim) -> None:
+        log = self._logger.bind(job_id=job.id, attempt=claim.attempt_id)
+        began = time.monotonic()
+        try:
+            fitted = self._fit_and_write(job, keys, claim)
+        except StoreUnavailable:
+            # Not the bundle's doing, so nothing is counted against it.
+            self._release(claim)
+            delivery.requeue()
+            raise
+        except Unavailable as error:
+            self._release(claim)
+            delivery.reject(str(error))
+            raise
+        except Exception as error:
+            log.exception("bundle failed")
+            self._release(claim)
+            delivery.reject(_sentence(error))
+            return
+        if fitted < len(keys) and not claim.is_lost:
+            self._release(claim)
+            delivery.requeue()
+            log.info("bundle handed back", fitted=fitted, tasks=len(keys))
+            return
+        delivery.ack()
+        self._announce(job.id)
+        log.debug(
+            "bundle done" if fitted == len(keys) else "bundle dropped: its tasks are no longer ours",
+            fitted=fitted,
+            tasks=len(keys),
+            seconds=round(time.monotonic() - began, 4),
+        )
+
+    def _fit_and_write(self, job: Job, keys: Sequence[TaskKey], claim: Claim) -> int:
+        """Fit tasks until all are done, the claim is lost or the worker stops; return how many were."""
+        fitted = 0
+        outcomes: list[TaskOutcome] = []
+        written_at = time.monotonic()
+        try:
+            matrix = self._load(job)
+        except ServiceError as error:
+            if error.retryable:
+                raise
+            self._write(claim, [failed(key, str(error)) for key in keys])
+            self._logger.warning("dataset cannot be used", job_id=job.id, error=str(error))
+            return len(keys)
+        for key in keys:
+            if claim.is_lost or self._stopping.is_set():
+                break
+            outcomes.append(self._outcome(matrix, job, key, claim))
+            fitted += 1
+            if time.monotonic() - written_at >= _WRITE_SECONDS:
+                self._write(claim, outcomes)
+                outcomes = []
+                written_at = time.monotonic()
+        self._write(claim, outcomes)
+        return fitted
+
+    def _load(self, job: Job) -> Matrix:
+        return self._retrying(
+            lambda: self._matrices.get(MatrixKey.of(job.spec)), "dataset not loaded", job.id
+        )
+
+    def _outcome(self, matrix: Matrix, job: Job, key: TaskKey, claim: Claim) -> TaskOutcome:
+        try:
+            return fit_task(matrix, job.spec, key, fit=self._fit)
+        except ValueError as error:
+            # The kernel's way of saying that this data cannot be fitted so; it would say so again.
+            return failed(key, str(error))
+        except Exception as error:
+            self._logger.exception("task failed", job_id=job.id, task_id=key.id, attempt=claim.attempt_id)
+            return failed(key, _sentence(error))
+
+    def _write(self, claim: Claim, outcomes: Sequence[TaskOutcome]) -> None:
+        if not outcomes or claim.is_lost:
+            return
+        written = self._retrying(
+            lambda: self._store.finish_tasks(claim.attempt_id, outcomes, self._clock()),
+            "results not written",
+            claim.job_id,
+        )
+        # Fewer were written when the claim is lost, or when a write that seemed to fail had not.
+        if len(written) < len(outcomes) and not self._store.renew_lease(
+            claim.attempt_id, self._clock() + self._lease
+        ):
+            claim.lose()
+
+    def _retrying(self, call: Callable[[], _T], event: str, job_id: str) -> _T:
+        for failures in range(1, _TRIES):
+            try:
+                return call()
+            except Unavailable as error:
+                if self._stopping.is_set():
+                    raise
+                seconds = backoff_seconds(failures, self._jitter())
+                self._logger.warning(
+                    event, job_id=job_id, error=str(error), failures=failures, pause_seconds=round(seconds, 3)
+                )
+                self._pause(seconds)
+        return call()
+
+    def _release(self, claim: Claim) -> None:
+        try:
+            self._store.release_tasks(claim.attempt_id, self._clock())
+        except Unavailable as error:
+            self._logger.warning(
+                "claim not released; its lease ends by itself",
+                job_id=claim.job_id,
+                attempt=claim.attempt_id,
+                error=str(error),
+            )
+
+    def _announce(self, job_id: str) -> None:
+        try:
+            self._queue.publish_event(JobEvent(job_id))
+        except Unavailable as error:
+            self._logger.warning("event lost; the sweep finds the job", job_id=job_id, error=str(error))
+
+
+def _sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else f"{type(error).__name__}."
