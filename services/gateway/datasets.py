@@ -1,0 +1,139 @@
+"""DatasetService: uploads tables and reads them back."""
+
+# ruff: noqa: N802 - methods are named as the proto names its RPCs
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import grpc
+import structlog
+from google.protobuf import empty_pb2
+from kmeans.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
+
+from services.core.datasets import MAX_COLUMNS, Dataset, original_key, table_key
+from services.core.errors import FieldViolation, InvalidInput, ServiceError
+from services.core.pages import PageRequest
+from services.core.ports import ObjectStore, Store
+from services.gateway.access import Access, check_still_wanted, owner_of
+from services.gateway.errors import invalid_field
+from services.gateway.messages import dataset_message, sample_message
+from services.gateway.names import parse_dataset
+from services.gateway.paging import fit_message
+from services.gateway.slots import Slots
+from services.gateway.stored_tables import open_table
+from services.gateway.uploads import Uploads
+from services.tables import sample_table
+
+__all__ = ["DatasetServicer"]
+
+_DEFAULT_SAMPLE_ROWS = 1000
+_MAX_SAMPLE_ROWS = 20_000
+_MAX_SAMPLE_CELLS = 250_000
+
+_log = structlog.get_logger(__name__)
+
+
+class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
+    """See `protos/kmeans/v1/dataset_service.proto`, which documents every method."""
+
+    def __init__(self, store: Store, objects: ObjectStore, uploads: Uploads, transfers: Slots) -> None:
+        """Serve from this store; `transfers` bounds the uploads that run at once."""
+        self._store = store
+        self._objects = objects
+        self._uploads = uploads
+        self._transfers = transfers
+        self._access = Access(store)
+
+    def UploadDataset(
+        self,
+        request_iterator: Iterator[dataset_service_pb2.UploadDatasetRequest],
+        context: grpc.ServicerContext,
+    ) -> dataset_pb2.Dataset:
+        """See the proto."""
+        with self._transfers.take():
+            dataset = self._uploads.receive(
+                owner_of(context), request_iterator, partial(check_still_wanted, context)
+            )
+        return dataset_message(dataset)
+
+    def GetDataset(
+        self, request: dataset_service_pb2.GetDatasetRequest, context: grpc.ServicerContext
+    ) -> dataset_pb2.Dataset:
+        """See the proto."""
+        return dataset_message(self._access.dataset(owner_of(context), parse_dataset(request.name)))
+
+    def ListDatasets(
+        self, request: dataset_service_pb2.ListDatasetsRequest, context: grpc.ServicerContext
+    ) -> dataset_service_pb2.ListDatasetsResponse:
+        """See the proto."""
+        owner = owner_of(context)
+        asked = PageRequest.parse(request.page_size, request.page_token, listing=("datasets", owner))
+
+        def answer(size: int) -> dataset_service_pb2.ListDatasetsResponse:
+            page = self._store.list_datasets(owner, PageRequest(size, asked.after, asked.scope))
+            return dataset_service_pb2.ListDatasetsResponse(
+                datasets=map(dataset_message, page.items), next_page_token=page.next_token
+            )
+
+        return fit_message(answer, asked.size)
+
+    def DeleteDataset(
+        self, request: dataset_service_pb2.DeleteDatasetRequest, context: grpc.ServicerContext
+    ) -> empty_pb2.Empty:
+        """See the proto."""
+        dataset = self._access.dataset(owner_of(context), parse_dataset(request.name))
+        # The record first: bytes without a record are removed as orphans, a record without bytes is broken.
+        self._store.delete_dataset(dataset.id)
+        for key in (original_key(dataset.id), table_key(dataset.id)):
+            try:
+                self._objects.delete(key)
+            except ServiceError as error:
+                _log.warning(
+                    "object of a deleted dataset not removed",
+                    dataset_id=dataset.id,
+                    key=key,
+                    reason=error.reason,
+                )
+        _log.info("dataset deleted", dataset_id=dataset.id)
+        return empty_pb2.Empty()
+
+    def SampleDataset(
+        self, request: dataset_service_pb2.SampleDatasetRequest, context: grpc.ServicerContext
+    ) -> dataset_service_pb2.SampleDatasetResponse:
+        """See the proto."""
+        dataset = self._access.dataset(owner_of(context), parse_dataset(request.name))
+        if request.max_rows < 0:
+            raise invalid_field("max_rows", f"max_rows is {request.max_rows}; it must be 0 or more.")
+        columns = tuple(request.columns) or tuple(column.name for column in dataset.columns)
+        _check_columns(columns, dataset)
+        max_rows = min(
+            request.max_rows or _DEFAULT_SAMPLE_ROWS,
+            _MAX_SAMPLE_ROWS,
+            max(1, _MAX_SAMPLE_CELLS // len(columns)),
+        )
+
+        def answer(size: int) -> dataset_service_pb2.SampleDatasetResponse:
+            with open_table(self._objects, dataset.id) as source:
+                return sample_message(sample_table(source, columns, size, request.seed))
+
+        return fit_message(answer, max_rows)
+
+
+def _check_columns(columns: tuple[str, ...], dataset: Dataset) -> None:
+    if len(columns) > MAX_COLUMNS:
+        raise invalid_field("columns", f"{len(columns)} columns are named; at most {MAX_COLUMNS} can be.")
+    violations = [
+        FieldViolation("columns", f"There is no column '{name}' in '{dataset.display_name}'.")
+        for name in dict.fromkeys(columns)
+        if dataset.column(name) is None
+    ] + [
+        FieldViolation("columns", f"Column '{name}' is named more than once.")
+        for name in dict.fromkeys(columns)
+        if columns.count(name) > 1
+    ]
+    if violations:
+        raise InvalidInput(
+            " ".join(violation.description for violation in violations), violations=tuple(violations)
+        )

@@ -1,0 +1,34 @@
+"""Errors that only the front door knows, as further leaves of the tree in `services.core.errors`.
+
+ServiceError
+├── NotBuilt        the RPC is in the contract and not in this server
+└── CallEnded       the client went away or its deadline passed while we worked for it
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from services.core.errors import FieldViolation, InvalidInput, ServiceError
+
+__all__ = ["CallEnded", "NotBuilt", "invalid_field"]
+
+
+@dataclass(eq=False)
+class NotBuilt(ServiceError):
+    """This RPC of the contract is not built yet."""
+
+    default_reason: ClassVar[str] = "NOT_BUILT"
+
+
+@dataclass(eq=False)
+class CallEnded(ServiceError):
+    """Nobody waits for the answer any more; what was begun for it is undone."""
+
+    default_reason: ClassVar[str] = "CALL_ENDED"
+
+
+def invalid_field(field: str, description: str, reason: str = "") -> InvalidInput:
+    """An InvalidInput about one field of the request, whose sentence is also the message."""
+    return InvalidInput(description, reason, violations=(FieldViolation(field, description),))

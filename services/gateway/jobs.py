@@ -1,0 +1,239 @@
+"""JobService: runs jobs and reads what they found."""
+
+# ruff: noqa: N802 - methods are named as the proto names its RPCs
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+from google.protobuf import empty_pb2
+from kmeans.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, report_pb2, task_pb2
+
+from services.core.errors import NotFound
+from services.core.jobs import Job, JobFilter
+from services.core.pages import PageRequest
+from services.core.ports import Store
+from services.core.reporting import DEFAULT_MIN_MEMBERS, build_report, check_min_members
+from services.core.tasks import TaskFilter, TaskOrder
+from services.gateway.access import Access, check_still_wanted, owner_of
+from services.gateway.errors import NotBuilt, invalid_field
+from services.gateway.labels import Labels
+from services.gateway.messages import (
+    COVARIANCES,
+    JOB_STATES,
+    TASK_STATES,
+    cluster_messages,
+    job_message,
+    report_message,
+    task_message,
+)
+from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, parse_task
+from services.gateway.paging import fit_message
+from services.gateway.slots import Slots
+from services.gateway.submission import Submission
+from services.gateway.watching import Watching
+
+__all__ = ["JobServicer"]
+
+_ORDERS = {
+    job_service_pb2.TASK_ORDER_UNSPECIFIED: TaskOrder.KEY,
+    job_service_pb2.TASK_ORDER_BIC_DESCENDING: TaskOrder.BIC_DESCENDING,
+}
+
+
+class JobServicer(job_service_pb2_grpc.JobServiceServicer):
+    """See `protos/kmeans/v1/job_service.proto`, which documents every method."""
+
+    def __init__(
+        self,
+        store: Store,
+        submission: Submission,
+        watching: Watching,
+        labels: Labels,
+        *,
+        watches: Slots,
+        transfers: Slots,
+    ) -> None:
+        """Serve from this store; `watches` and `transfers` bound the streams that run at once."""
+        self._store = store
+        self._submission = submission
+        self._watching = watching
+        self._labels = labels
+        self._watches = watches
+        self._transfers = transfers
+        self._access = Access(store)
+
+    def CreateJob(
+        self, request: job_service_pb2.CreateJobRequest, context: grpc.ServicerContext
+    ) -> job_service_pb2.CreateJobResponse:
+        """See the proto."""
+        owner = owner_of(context)
+        dataset = self._access.dataset(owner, parse_dataset(request.spec.dataset, "spec.dataset"))
+        planned = self._submission.plan(owner, request, dataset)
+        check_still_wanted(context)
+        job = planned.job if request.validate_only else self._submission.accept(planned)
+        return job_service_pb2.CreateJobResponse(
+            job=self._message(job),
+            planned_task_count=job.spec.n_tasks,
+            estimated_core_seconds=planned.estimated_core_seconds,
+        )
+
+    def GetJob(self, request: job_service_pb2.GetJobRequest, context: grpc.ServicerContext) -> job_pb2.Job:
+        """See the proto."""
+        return self._message(self._job(request.name, context))
+
+    def ListJobs(
+        self, request: job_service_pb2.ListJobsRequest, context: grpc.ServicerContext
+    ) -> job_service_pb2.ListJobsResponse:
+        """See the proto."""
+        owner = owner_of(context)
+        states = tuple(dict.fromkeys(JOB_STATES.read_all(request.states, "states"))) or None
+        dataset_id = parse_dataset(request.dataset, "dataset") if request.dataset else None
+        job_filter = JobFilter(owner, states, dataset_id)
+        asked = PageRequest.parse(request.page_size, request.page_token, listing=("jobs", job_filter))
+
+        def answer(size: int) -> job_service_pb2.ListJobsResponse:
+            page = self._store.list_jobs(job_filter, PageRequest(size, asked.after, asked.scope))
+            return job_service_pb2.ListJobsResponse(
+                jobs=map(self._message, page.items), next_page_token=page.next_token
+            )
+
+        return fit_message(answer, asked.size)
+
+    def WatchJob(
+        self, request: job_service_pb2.WatchJobRequest, context: grpc.ServicerContext
+    ) -> Iterator[job_service_pb2.WatchJobResponse]:
+        """See the proto."""
+        if request.after_revision < 0:
+            raise invalid_field(
+                "after_revision", f"after_revision is {request.after_revision}; it must be 0 or more."
+            )
+        with self._watches.take():
+            yield from self._watching.follow(
+                self._job(request.name, context),
+                request.after_revision,
+                job_only=request.job_only,
+                is_wanted=context.is_active,
+            )
+
+    def CancelJob(
+        self, request: job_service_pb2.CancelJobRequest, context: grpc.ServicerContext
+    ) -> job_pb2.Job:
+        """See the proto."""
+        return self._message(self._submission.cancel(self._job(request.name, context)))
+
+    def RetryJob(
+        self, request: job_service_pb2.RetryJobRequest, context: grpc.ServicerContext
+    ) -> job_pb2.Job:
+        """See the proto."""
+        job = self._job(request.name, context)
+        keys = [parse_task(name, f"tasks[{index}]") for index, name in enumerate(request.tasks)]
+        for index, key in enumerate(keys):
+            if key.job_id != job.id:
+                field = f"tasks[{index}]"
+                raise invalid_field(
+                    field, f"{field} '{request.tasks[index]}' is not a task of '{request.name}'."
+                )
+        return self._message(self._submission.retry(job, keys or None))
+
+    def DeleteJob(
+        self, request: job_service_pb2.DeleteJobRequest, context: grpc.ServicerContext
+    ) -> empty_pb2.Empty:
+        """See the proto."""
+        self._store.delete_job(self._job(request.name, context).id)
+        return empty_pb2.Empty()
+
+    def ListTasks(
+        self, request: job_service_pb2.ListTasksRequest, context: grpc.ServicerContext
+    ) -> job_service_pb2.ListTasksResponse:
+        """See the proto."""
+        job = self._job(request.parent, context, "parent")
+        order = _ORDERS.get(request.order)
+        if order is None:
+            raise invalid_field("order", f"order is {request.order}, which is none of the task orders.")
+        task_filter = TaskFilter(
+            states=tuple(dict.fromkeys(TASK_STATES.read_all(request.states, "states"))) or None,
+            covariances=tuple(dict.fromkeys(COVARIANCES.read_all(request.covariances, "covariances")))
+            or None,
+            k=request.k if request.HasField("k") else None,
+            experiment=request.experiment if request.HasField("experiment") else None,
+        )
+        asked = PageRequest.parse(
+            request.page_size, request.page_token, listing=("tasks", job.id, task_filter, order)
+        )
+
+        def answer(size: int) -> job_service_pb2.ListTasksResponse:
+            page = self._store.list_tasks(
+                job.id, task_filter, order, PageRequest(size, asked.after, asked.scope)
+            )
+            return job_service_pb2.ListTasksResponse(
+                tasks=map(task_message, page.items), next_page_token=page.next_token
+            )
+
+        return fit_message(answer, asked.size)
+
+    def GetTask(
+        self, request: job_service_pb2.GetTaskRequest, context: grpc.ServicerContext
+    ) -> task_pb2.Task:
+        """See the proto."""
+        task = self._access.task(owner_of(context), parse_task(request.name))
+        if task.result is None:
+            return task_message(task)
+        try:
+            model = self._store.get_model(task.key)
+        except NotFound:
+            # Set back to run again between the two reads, or degenerate beyond any model.
+            return task_message(task)
+        return task_message(task, cluster_messages(task.result, model))
+
+    def GetReport(
+        self, request: job_service_pb2.GetReportRequest, context: grpc.ServicerContext
+    ) -> report_pb2.Report:
+        """See the proto."""
+        min_members = _min_members(request)
+        # The job before its tasks: whoever reads `complete` has seen them all.
+        job = self._job(request.name, context)
+        report = build_report(job, self._store.all_tasks(job.id), min_members)
+        dataset = self._store.get_dataset(job.spec.dataset_id)
+        return report_message(job, report, dataset.correlation)
+
+    def StreamLabels(
+        self, request: job_service_pb2.StreamLabelsRequest, context: grpc.ServicerContext
+    ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
+        """See the proto."""
+        min_members = _min_members(request)
+        named = parse_job_or_task(request.name)
+        with self._transfers.take():
+            if isinstance(named, str):
+                job = self._access.job(owner_of(context), named)
+                key = self._labels.best_task(job, min_members)
+            else:
+                job = self._access.job(owner_of(context), named.job_id)
+                key = self._access.task(job.owner, named).key
+            check_still_wanted(context)
+            yield from self._labels.runs(job, key)
+
+    def Predict(
+        self,
+        request_iterator: Iterator[job_service_pb2.PredictRequest],
+        context: grpc.ServicerContext,
+    ) -> Iterator[job_service_pb2.PredictResponse]:
+        """See the proto."""
+        raise NotBuilt("Predict is not built yet.")
+
+    def ExportModel(
+        self, request: job_service_pb2.ExportModelRequest, context: grpc.ServicerContext
+    ) -> Iterator[job_service_pb2.ExportModelResponse]:
+        """See the proto."""
+        raise NotBuilt("ExportModel is not built yet.")
+
+    def _job(self, name: str, context: grpc.ServicerContext, field: str = "name") -> Job:
+        return self._access.job(owner_of(context), parse_job(name, field))
+
+    def _message(self, job: Job) -> job_pb2.Job:
+        return job_message(job, self._store.count_tasks(job.id))
+
+
+def _min_members(request: job_service_pb2.GetReportRequest | job_service_pb2.StreamLabelsRequest) -> int:
+    return check_min_members(request.min_members if request.HasField("min_members") else DEFAULT_MIN_MEMBERS)

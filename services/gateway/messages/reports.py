@@ -1,0 +1,66 @@
+"""Reports."""
+
+from __future__ import annotations
+
+from kmeans.v1 import report_pb2
+
+from services.core.datasets import Correlation
+from services.core.jobs import Job
+from services.core.reporting import INTERVAL_METHOD, Interval, Report, ScorePoint, is_at_edge
+from services.core.tasks import Task
+from services.gateway.messages.datasets import correlation_message
+from services.gateway.messages.enums import COVARIANCES
+from services.gateway.messages.tasks import result_message
+from services.gateway.names import job_name, task_name
+
+__all__ = ["report_message"]
+
+
+def report_message(job: Job, report: Report, correlation: Correlation) -> report_pb2.Report:
+    """What the job recommends."""
+    return report_pb2.Report(
+        job=job_name(job.id),
+        min_members=report.min_members,
+        best=_recommendation(job, report.best),
+        covariances=[
+            report_pb2.CovarianceReport(
+                covariance=COVARIANCES.name(entry.covariance),
+                best=_recommendation(job, entry.best),
+                points=[_point(point) for point in entry.points],
+            )
+            for entry in report.covariances
+        ],
+        complete=report.complete,
+        correlation=correlation_message(correlation),
+        interval_method=INTERVAL_METHOD,
+        warnings=report.warnings,
+    )
+
+
+def _recommendation(job: Job, task: Task | None) -> report_pb2.Recommendation | None:
+    if task is None or task.result is None:
+        return None
+    return report_pb2.Recommendation(
+        task=task_name(task.key),
+        k=task.key.k,
+        covariance=COVARIANCES.name(task.key.covariance),
+        experiment=task.key.experiment,
+        result=result_message(task.result),
+        at_edge=is_at_edge(job, task),
+    )
+
+
+def _point(point: ScorePoint) -> report_pb2.ScorePoint:
+    return report_pb2.ScorePoint(
+        k=point.k,
+        counted=point.counted,
+        left_out=point.left_out,
+        bic=_interval(point.bic),
+        aic=_interval(point.aic),
+    )
+
+
+def _interval(interval: Interval | None) -> report_pb2.Interval | None:
+    if interval is None:
+        return None
+    return report_pb2.Interval(mean=interval.mean, lower=interval.lower, upper=interval.upper)

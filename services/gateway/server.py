@@ -1,0 +1,133 @@
+"""The gateway's server: services, health, reflection, limits, start and stop."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from kmeans.v1 import (
+    dataset_service_pb2,
+    dataset_service_pb2_grpc,
+    job_service_pb2,
+    job_service_pb2_grpc,
+)
+
+from services.core.clock import Clock, utc_now
+from services.core.errors import FailedPrecondition
+from services.core.ports import ObjectStore, Store, TaskQueue
+from services.core.settings import Settings
+from services.gateway.datasets import DatasetServicer
+from services.gateway.interceptor import ErrorInterceptor
+from services.gateway.jobs import JobServicer
+from services.gateway.labels import Labels
+from services.gateway.paging import MAX_MESSAGE_BYTES
+from services.gateway.slots import Slots
+from services.gateway.submission import Submission
+from services.gateway.uploads import Uploads
+from services.gateway.watching import Watching
+
+__all__ = ["SERVICES", "Gateway"]
+
+SERVICES = (
+    dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"].full_name,
+    job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Otherwise a second gateway on the same port would silently get half of the calls.
+    ("grpc.so_reuseport", 0),
+    # Notice clients that vanished without a word, and let them check on us every 20 s or more.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.max_ping_strikes", 3),
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """The gRPC front door on a pool of threads.
+
+    Of `settings.rpc_threads`, watches may hold half and uploads and label streams a quarter, so that one
+    in four is always there for calls that end by themselves.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        queue: TaskQueue,
+        objects: ObjectStore,
+        settings: Settings,
+        *,
+        clock: Clock = utc_now,
+    ) -> None:
+        """Serve from these backends, which the caller closes after `stop`."""
+        threads = settings.rpc_threads
+        self._stopping = threading.Event()
+        self._health = health.HealthServicer()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
+        self._server = grpc.server(self._pool, interceptors=[ErrorInterceptor()], options=_OPTIONS)
+        transfers = Slots("uploads and label streams", threads // 4)
+        dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
+            DatasetServicer(
+                store, objects, Uploads(store, objects, settings.max_upload_bytes, clock), transfers
+            ),
+            self._server,
+        )
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(
+            JobServicer(
+                store,
+                Submission(store, queue, objects, clock),
+                Watching(store, self._stopping),
+                Labels(store, objects),
+                watches=Slots("watches", threads // 2),
+                transfers=transfers,
+            ),
+            self._server,
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        for service in ("", *SERVICES):
+            self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def start(self, address: str) -> int:
+        """Listen on HOST:PORT in plain text and serve; return the port, chosen freely when it was 0.
+
+        Raises:
+            FailedPrecondition: nothing can listen there (`ADDRESS_NOT_AVAILABLE`).
+        """
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise FailedPrecondition(
+                f"Cannot listen on {address}: it is taken, or not an address of this machine. Stop what "
+                "listens there, or set KMEANS_ADDRESS to another HOST:PORT.",
+                "ADDRESS_NOT_AVAILABLE",
+                {"address": address},
+            ) from error
+        self._server.start()
+        for service in ("", *SERVICES):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        _log.info("gateway serves", address=address, port=port)
+        return port
+
+    def stop(self, grace_seconds: float) -> None:
+        """Say NOT_SERVING, end watches, take no more calls, give the rest this long, then cut them off.
+
+        Returns when the last call has let go of the backends. Idempotent.
+        """
+        self._health.enter_graceful_shutdown()
+        self._stopping.set()
+        self._server.stop(grace_seconds).wait()
+        self._pool.shutdown()
+        _log.info("gateway stopped")

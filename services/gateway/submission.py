@@ -1,0 +1,115 @@
+"""Submission: what changes a job from outside. The store decides; the event only wakes a scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+from kmeans.v1 import job_service_pb2
+
+from services.core.clock import Clock
+from services.core.datasets import Dataset
+from services.core.errors import QueueUnavailable
+from services.core.jobs import Job, JobEvent
+from services.core.planning import estimate_job_seconds
+from services.core.ports import ObjectStore, Store, TaskQueue
+from services.core.tasks import TaskKey
+from services.core.validation import check_display_name, check_selection, check_spec
+from services.gateway.messages import read_spec
+from services.gateway.names import new_id, parse_request_id
+from services.gateway.stored_tables import open_table
+from services.tables import profile_selection
+
+__all__ = ["PlannedJob", "Submission"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """A job that passed every check and is not kept yet: it has no id."""
+
+    job: Job
+    estimated_core_seconds: float
+
+
+class Submission:
+    """Accepts, cancels and retries jobs."""
+
+    def __init__(self, store: Store, queue: TaskQueue, objects: ObjectStore, clock: Clock) -> None:
+        """Keep jobs in the store and announce them on the queue."""
+        self._store = store
+        self._queue = queue
+        self._objects = objects
+        self._clock = clock
+
+    def plan(self, owner: str, request: job_service_pb2.CreateJobRequest, dataset: Dataset) -> PlannedJob:
+        """Check a request against its dataset and fill in every default.
+
+        Raises:
+            InvalidInput: with one violation per wrong field.
+            DataLoss: the dataset's table is missing or damaged.
+        """
+        display_name = check_display_name(request.display_name.strip() or dataset.display_name)
+        request_id = parse_request_id(request.request_id)
+        spec = read_spec(request.spec, dataset)
+        check_spec(spec, dataset)
+        with open_table(self._objects, dataset.id) as source:
+            selection = profile_selection(source, spec.columns)
+        check_selection(spec, selection)
+        n = selection.complete_row_count
+        job = Job(
+            id="",
+            owner=owner,
+            display_name=display_name,
+            spec=spec,
+            row_count=n,
+            skipped_row_count=selection.row_count - n,
+            created_at=self._clock(),
+            request_id=request_id,
+        )
+        return PlannedJob(job, estimate_job_seconds(spec, n))
+
+    def accept(self, planned: PlannedJob) -> Job:
+        """Keep a job for good; with a request_id the owner used before, return the job made then.
+
+        Raises:
+            Conflict: that one has another spec or display_name.
+            NotFound: the dataset was deleted meanwhile.
+        """
+        wanted = replace(planned.job, id=new_id())
+        job = self._store.insert_job(wanted)
+        _log.info(
+            "job accepted" if job.id == wanted.id else "job accepted before",
+            job_id=job.id,
+            dataset_id=job.spec.dataset_id,
+            tasks=job.spec.n_tasks,
+        )
+        self._announce(job)
+        return job
+
+    def cancel(self, job: Job) -> Job:
+        """Stop a job; no change when it has ended already."""
+        cancelled = self._store.cancel_job(job.id, self._clock())
+        _log.info("job cancelled", job_id=job.id, state=cancelled.state.value)
+        self._announce(cancelled)
+        return cancelled
+
+    def retry(self, job: Job, keys: Sequence[TaskKey] | None) -> Job:
+        """Run these tasks again, or those in ERROR when None.
+
+        Raises:
+            NotFound: one of them does not exist; then nothing changes.
+        """
+        retried = self._store.retry_tasks(job.id, keys, self._clock())
+        _log.info("job retried", job_id=job.id, state=retried.state.value)
+        self._announce(retried)
+        return retried
+
+    def _announce(self, job: Job) -> None:
+        try:
+            self._queue.publish_event(JobEvent(job.id))
+        except QueueUnavailable as error:
+            # The store has it, and the scheduler's sweep looks there: later, but never lost.
+            _log.warning("job event not published", job_id=job.id, reason=error.reason)

@@ -1,0 +1,262 @@
+"""Uploads: a stream of messages becomes a stored dataset, or leaves nothing."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+from kmeans.v1 import dataset_service_pb2
+
+from services.core.clock import Clock
+from services.core.datasets import Dataset, TableFormat, original_key, table_key
+from services.core.errors import (
+    FieldViolation,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    ServiceError,
+    Unavailable,
+)
+from services.core.ports import ObjectInfo, ObjectStore, Store
+from services.core.validation import check_display_name
+from services.gateway.errors import invalid_field
+from services.gateway.messages import TABLE_FORMATS
+from services.gateway.names import new_id, parse_request_id
+from services.tables import ParsedTable, parse_table
+
+__all__ = ["MAX_CHUNK_BYTES", "UploadHeader", "Uploads", "read_header"]
+
+MAX_CHUNK_BYTES = 3 << 20
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_READ_BYTES = 1 << 20
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadHeader:
+    """What the client says about a file before its bytes.
+
+    Attributes:
+        format: None to detect it.
+        size_bytes: None when unknown.
+        sha256: "" when unknown.
+        request_id: "" when none is given.
+    """
+
+    display_name: str
+    format: TableFormat | None
+    size_bytes: int | None
+    sha256: str
+    request_id: str
+
+
+class Uploads:
+    """Receives files in bounded memory: every byte passes once through the object store, then the parser."""
+
+    def __init__(self, store: Store, objects: ObjectStore, max_upload_bytes: int, clock: Clock) -> None:
+        """Accept files of at most `max_upload_bytes`."""
+        self._store = store
+        self._objects = objects
+        self._max_upload_bytes = max_upload_bytes
+        self._clock = clock
+
+    def receive(
+        self,
+        owner: str,
+        requests: Iterator[dataset_service_pb2.UploadDatasetRequest],
+        check_still_wanted: Callable[[], None],
+    ) -> Dataset:
+        """Store the file that the requests carry, and return its dataset.
+
+        With a request_id the owner used before, for the same bytes, return the dataset made then.
+
+        Args:
+            owner: whose dataset it becomes.
+            requests: the header first, then chunks; what iterating them raises passes through.
+            check_still_wanted: called between the long steps; raises when nobody waits any more.
+
+        Raises:
+            InvalidInput: a header or message that is wrong, or bytes that are not those announced.
+            InvalidTable: the bytes are not a table.
+            LimitExceeded: more bytes than allowed (`UPLOAD_TOO_LARGE`).
+            Conflict: the request_id was used for other bytes or another display name.
+        """
+        header = read_header(requests, self._max_upload_bytes)
+        dataset_id = new_id()
+        with ExitStack() as undo:
+            # One after the other, so that a failing delete of the one still tries the other.
+            undo.callback(self._discard, original_key(dataset_id))
+            original = self._objects.put(
+                original_key(dataset_id), _chunks(requests, header, self._max_upload_bytes)
+            )
+            _check_arrived(header, original)
+            check_still_wanted()
+            undo.callback(self._discard, table_key(dataset_id))
+            parsed = self._parse(dataset_id, header)
+            check_still_wanted()
+            dataset = Dataset(
+                id=dataset_id,
+                owner=owner,
+                display_name=header.display_name,
+                format=parsed.format,
+                size_bytes=original.size_bytes,
+                sha256=original.sha256,
+                row_count=parsed.row_count,
+                columns=parsed.columns,
+                correlation=parsed.correlation,
+                created_at=self._clock(),
+                request_id=header.request_id,
+            )
+            kept = self._insert(dataset, undo)
+            if kept.id == dataset_id:
+                undo.pop_all()
+        _log.info(
+            "dataset uploaded" if kept.id == dataset_id else "dataset uploaded before",
+            dataset_id=kept.id,
+            size_bytes=kept.size_bytes,
+            row_count=kept.row_count,
+            columns=len(kept.columns),
+        )
+        return kept
+
+    def _parse(self, dataset_id: str, header: UploadHeader) -> ParsedTable:
+        with tempfile.TemporaryDirectory(prefix="kmeans-upload-") as folder:
+            destination = Path(folder, "table.parquet")
+            with self._objects.open(original_key(dataset_id)) as source:
+                parsed = parse_table(source, header.display_name, header.format, destination)
+            with destination.open("rb") as table:
+                self._objects.put(table_key(dataset_id), iter(partial(table.read, _READ_BYTES), b""))
+        return parsed
+
+    def _insert(self, dataset: Dataset, undo: ExitStack) -> Dataset:
+        try:
+            return self._store.insert_dataset(dataset)
+        except Unavailable:
+            # The record may have been written all the same. A dataset without bytes is worse than
+            # bytes without a dataset, which the removal of orphans finds: when in doubt, keep them.
+            try:
+                self._store.get_dataset(dataset.id)
+            except NotFound:
+                raise
+            except Unavailable:
+                undo.pop_all()
+                raise
+            undo.pop_all()
+            raise
+
+    def _discard(self, key: str) -> None:
+        try:
+            self._objects.delete(key)
+        except ServiceError as error:
+            # The reason why the upload failed is what the client should see; the orphan is harmless.
+            _log.warning("object of a failed upload not removed", key=key, reason=error.reason)
+
+
+def read_header(
+    requests: Iterator[dataset_service_pb2.UploadDatasetRequest], max_upload_bytes: int
+) -> UploadHeader:
+    """Take the first message of an upload.
+
+    Raises:
+        InvalidInput: it is missing or not a header, or fields of it are wrong (all are named).
+        LimitExceeded: it announces more than `max_upload_bytes`.
+    """
+    first = next(requests, None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise invalid_field("header", "The first message of an upload must be its header.", "HEADER_MISSING")
+    message = first.header
+    violations: list[FieldViolation] = []
+    display_name = message.display_name.strip()
+    if not display_name:
+        violations.append(
+            FieldViolation("header.display_name", "display_name is empty; give the file's name.")
+        )
+    check_display_name(display_name)
+    if message.size_bytes < 0:
+        violations.append(
+            FieldViolation("header.size_bytes", f"size_bytes is {message.size_bytes}; it must be 0 or more.")
+        )
+    if message.sha256 and not _SHA256.fullmatch(message.sha256):
+        violations.append(
+            FieldViolation("header.sha256", "sha256 is not 64 lower-case hexadecimal characters.")
+        )
+    table_format: TableFormat | None = None
+    request_id = ""
+    try:
+        table_format = TABLE_FORMATS.read(message.format, "header.format")
+    except InvalidInput as error:
+        violations += error.violations
+    try:
+        request_id = parse_request_id(message.request_id, "header.request_id")
+    except InvalidInput as error:
+        violations += error.violations
+    if violations:
+        raise InvalidInput(
+            " ".join(violation.description for violation in violations), violations=tuple(violations)
+        )
+    if message.size_bytes > max_upload_bytes:
+        raise _too_large(max_upload_bytes)
+    return UploadHeader(display_name, table_format, message.size_bytes or None, message.sha256, request_id)
+
+
+def _chunks(
+    requests: Iterable[dataset_service_pb2.UploadDatasetRequest],
+    header: UploadHeader,
+    max_upload_bytes: int,
+) -> Iterator[bytes]:
+    size_bytes = 0
+    for request in requests:
+        if request.WhichOneof("part") != "chunk":
+            raise invalid_field(
+                "chunk", "Every message of an upload after the header must carry a chunk.", "CHUNK_MISSING"
+            )
+        size_bytes += len(request.chunk)
+        if len(request.chunk) > MAX_CHUNK_BYTES:
+            raise invalid_field(
+                "chunk",
+                f"A chunk has {len(request.chunk)} bytes; at most {MAX_CHUNK_BYTES} are allowed.",
+                "CHUNK_TOO_LARGE",
+            )
+        if size_bytes > max_upload_bytes:
+            raise _too_large(max_upload_bytes)
+        if header.size_bytes is not None and size_bytes > header.size_bytes:
+            raise _wrong_size(header.size_bytes, f"more than {header.size_bytes}")
+        if request.chunk:
+            yield request.chunk
+
+
+def _check_arrived(header: UploadHeader, original: ObjectInfo) -> None:
+    if header.size_bytes is not None and original.size_bytes != header.size_bytes:
+        raise _wrong_size(header.size_bytes, str(original.size_bytes))
+    if header.sha256 and original.sha256 != header.sha256:
+        raise invalid_field(
+            "header.sha256",
+            f"The bytes that arrived have the SHA-256 {original.sha256}, not the announced one. "
+            "Upload the file again.",
+            "CHECKSUM_MISMATCH",
+        )
+
+
+def _wrong_size(announced: int, arrived: str) -> InvalidInput:
+    return invalid_field(
+        "header.size_bytes",
+        f"The header announced {announced} bytes, and {arrived} arrived. Upload the file again.",
+        "SIZE_MISMATCH",
+    )
+
+
+def _too_large(max_upload_bytes: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"The file has more than {max_upload_bytes} bytes, the most this service accepts. "
+        "Leave out columns that are not needed, or upload it as Parquet.",
+        "UPLOAD_TOO_LARGE",
+        {"max_upload_bytes": str(max_upload_bytes)},
+    )
