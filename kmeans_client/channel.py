@@ -1,0 +1,46 @@
+"""The channel: limits, keepalive and the retry policy that ships as data in `service_config.json`."""
+
+from __future__ import annotations
+
+import ipaddress
+from importlib import resources
+
+import grpc
+
+__all__ = ["open_channel", "retry_policy"]
+
+_MAX_MESSAGE_BYTES = 4 << 20
+
+
+def retry_policy() -> str:
+    """The service config, JSON: which calls are safe to repeat, and how often."""
+    return resources.files("kmeans_client").joinpath("service_config.json").read_text("utf-8")
+
+
+def open_channel(target: str) -> grpc.Channel:
+    """A plain-text channel to HOST:PORT. Connects at the first call, and again whenever it must."""
+    options: list[tuple[str, str | int]] = [
+        ("grpc.service_config", retry_policy()),
+        ("grpc.enable_retries", 1),
+        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+        # The server permits a ping every 20 s; a watch may be silent for longer than routers remember.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # A gateway that restarts is back within seconds; the default would look again after up to 120.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+    if _is_loopback(target):
+        # A proxy from the environment is for the outside; through it, this machine is not this machine.
+        options.append(("grpc.enable_http_proxy", 0))
+    return grpc.insecure_channel(target, options=options)
+
+
+def _is_loopback(target: str) -> bool:
+    host = target.rpartition("/")[2].rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

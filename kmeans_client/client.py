@@ -1,0 +1,359 @@
+"""The client: one method per RPC, with plain Python arguments."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self, TypeVar
+
+import grpc
+from kmeans.v1 import (
+    dataset_pb2,
+    dataset_service_pb2,
+    dataset_service_pb2_grpc,
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
+    report_pb2,
+    task_pb2,
+)
+
+from kmeans_client.channel import open_channel
+from kmeans_client.errors import KMeansError, Unreachable, translated
+from kmeans_client.names import assignment_value, covariance_values
+from kmeans_client.uploads import Progress, UploadStream, remaining_bytes
+from kmeans_client.watching import watch
+
+__all__ = ["Client"]
+
+_PAGE_SIZE = 200
+
+
+class _PageResponse(Protocol):
+    next_page_token: str
+
+
+P = TypeVar("P", bound=_PageResponse)
+
+
+class Client:
+    """A connection to one K-Means Service; safe to share between threads.
+
+    Every method raises KMeansError when the service refuses, and Unreachable (one of them) when nothing
+    answers. Calls that are safe to repeat are repeated by gRPC (see `service_config.json`).
+    """
+
+    def __init__(self, target: str, *, timeout_seconds: float = 30.0) -> None:
+        """Use the service at HOST:PORT; `timeout_seconds` bounds each call that is not a stream."""
+        self.target = target
+        self._timeout_seconds = timeout_seconds
+        self._channel = open_channel(target)
+        self._datasets = dataset_service_pb2_grpc.DatasetServiceStub(self._channel)
+        self._jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; calls under way end. Idempotent."""
+        self._channel.close()
+
+    def wait_until_ready(self, timeout_seconds: float) -> None:
+        """Return once connected; Unreachable when that takes longer."""
+        ready = grpc.channel_ready_future(self._channel)
+        try:
+            ready.result(timeout=timeout_seconds)
+        except grpc.FutureTimeoutError as error:
+            raise Unreachable(
+                grpc.StatusCode.UNAVAILABLE,
+                "UNREACHABLE",
+                f"No K-Means Service answers at {self.target} within {timeout_seconds:g} s.",
+            ) from error
+        finally:
+            ready.cancel()
+
+    # Datasets
+
+    def upload(
+        self,
+        source: str | PathLike[str] | BinaryIO,
+        *,
+        display_name: str | None = None,
+        request_id: str | None = None,
+        progress: Progress | None = None,
+        timeout_seconds: float | None = None,
+    ) -> dataset_pb2.Dataset:
+        """Upload a file, from its path or opened for reading in binary.
+
+        Args:
+            source: the file; an opened one is read from where it stands, and not closed.
+            display_name: for people; the file's own name when not given.
+            request_id: a UUID that makes repeating the upload harmless; a new one when not given.
+            progress: told what was sent, from another thread.
+            timeout_seconds: for the whole upload; None for as long as it takes.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if isinstance(source, str | PathLike):
+            path = Path(source)
+            with path.open("rb") as opened:
+                return self.upload(
+                    opened,
+                    display_name=display_name or path.name,
+                    request_id=request_id,
+                    progress=progress,
+                    timeout_seconds=timeout_seconds,
+                )
+        header = dataset_service_pb2.UploadDatasetHeader(
+            display_name=display_name or _own_name(source),
+            size_bytes=remaining_bytes(source),
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        stream = UploadStream(header, source, progress)
+        try:
+            with translated(self.target):
+                return self._datasets.UploadDataset(iter(stream), timeout=timeout_seconds)
+        except KMeansError:
+            if stream.failure is not None:
+                raise stream.failure from None
+            raise
+
+    def get_dataset(self, name: str) -> dataset_pb2.Dataset:
+        """The dataset `datasets/{dataset}`."""
+        with translated(self.target):
+            return self._datasets.GetDataset(
+                dataset_service_pb2.GetDatasetRequest(name=name), timeout=self._timeout_seconds
+            )
+
+    def list_datasets(self) -> Iterator[dataset_pb2.Dataset]:
+        """Every dataset, newest first, fetched page by page."""
+        for page in self._pages(
+            lambda token: self._datasets.ListDatasets(
+                dataset_service_pb2.ListDatasetsRequest(page_size=_PAGE_SIZE, page_token=token),
+                timeout=self._timeout_seconds,
+            )
+        ):
+            yield from page.datasets
+
+    def sample_dataset(
+        self, name: str, *, columns: Sequence[str] = (), max_rows: int = 0, seed: int = 0
+    ) -> dataset_service_pb2.SampleDatasetResponse:
+        """Rows for plots; all columns and at most 1,000 rows unless said otherwise."""
+        with translated(self.target):
+            return self._datasets.SampleDataset(
+                dataset_service_pb2.SampleDatasetRequest(
+                    name=name, columns=columns, max_rows=max_rows, seed=seed
+                ),
+                timeout=self._timeout_seconds,
+            )
+
+    def delete_dataset(self, name: str) -> None:
+        """Delete a dataset that no job uses."""
+        with translated(self.target):
+            self._datasets.DeleteDataset(
+                dataset_service_pb2.DeleteDatasetRequest(name=name), timeout=self._timeout_seconds
+            )
+
+    # Jobs
+
+    def create_job(
+        self,
+        dataset: str,
+        *,
+        columns: Sequence[str] = (),
+        max_k: int | None = None,
+        n_experiments: int | None = None,
+        n_init: int | None = None,
+        covariances: Iterable[str] = (),
+        assignment: str | None = None,
+        scale: bool | None = None,
+        seed: int | None = None,
+        max_iter: int | None = None,
+        display_name: str = "",
+        request_id: str | None = None,
+        validate_only: bool = False,
+    ) -> job_service_pb2.CreateJobResponse:
+        """Submit a job on `datasets/{dataset}`; what is not given has the service's default.
+
+        Args:
+            dataset: its name.
+            columns: to cluster on; the numeric ones that vary, coordinates left out, when empty.
+            max_k: K runs from 1 to this.
+            n_experiments: repetitions of each fit.
+            n_init: starts per fit, of which the best counts.
+            covariances: like `full-untied`; all six when empty.
+            assignment: `likelihood` or `mahalanobis`.
+            scale: to zero mean and unit variance.
+            seed: of every random choice.
+            max_iter: iterations per start at most.
+            display_name: a title for people.
+            request_id: a UUID that makes repeating the call harmless; a new one when not given.
+            validate_only: check everything, keep nothing.
+
+        Raises:
+            ValueError: there is no such covariance or assignment.
+        """
+        request = job_service_pb2.CreateJobRequest(
+            spec=job_pb2.JobSpec(
+                dataset=dataset,
+                columns=columns,
+                max_k=max_k,
+                n_experiments=n_experiments,
+                n_init=n_init,
+                covariances=covariance_values(covariances),
+                assignment=None if assignment is None else assignment_value(assignment),
+                scale=scale,
+                seed=seed,
+                max_iter=max_iter,
+            ),
+            display_name=display_name,
+            request_id=request_id or str(uuid.uuid4()),
+            validate_only=validate_only,
+        )
+        with translated(self.target):
+            return self._jobs.CreateJob(request, timeout=self._timeout_seconds)
+
+    def get_job(self, name: str) -> job_pb2.Job:
+        """The job `jobs/{job}`."""
+        with translated(self.target):
+            return self._jobs.GetJob(job_service_pb2.GetJobRequest(name=name), timeout=self._timeout_seconds)
+
+    def list_jobs(
+        self, *, states: Iterable[job_pb2.JobState] = (), dataset: str = ""
+    ) -> Iterator[job_pb2.Job]:
+        """Every job, newest first, fetched page by page; only those in these states, of this dataset."""
+        states = tuple(states)
+        for page in self._pages(
+            lambda token: self._jobs.ListJobs(
+                job_service_pb2.ListJobsRequest(
+                    page_size=_PAGE_SIZE, page_token=token, states=states, dataset=dataset
+                ),
+                timeout=self._timeout_seconds,
+            )
+        ):
+            yield from page.jobs
+
+    def watch(
+        self, name: str, *, after_revision: int = 0, job_only: bool = False
+    ) -> Iterator[job_service_pb2.WatchJobResponse]:
+        """Follow a job until it has ended: a snapshot, then changes.
+
+        Broken connections are resumed without losing a change. Closing the iterator ends the call.
+        """
+        request = job_service_pb2.WatchJobRequest(name=name, after_revision=after_revision, job_only=job_only)
+        return watch(self._jobs, self.target, request)
+
+    def cancel(self, name: str) -> job_pb2.Job:
+        """Stop a job; no change when it has ended already."""
+        with translated(self.target):
+            return self._jobs.CancelJob(
+                job_service_pb2.CancelJobRequest(name=name), timeout=self._timeout_seconds
+            )
+
+    def retry(self, name: str, tasks: Sequence[str] = ()) -> job_pb2.Job:
+        """Run the tasks of these names again, or those in ERROR when none is named."""
+        with translated(self.target):
+            return self._jobs.RetryJob(
+                job_service_pb2.RetryJobRequest(name=name, tasks=tasks), timeout=self._timeout_seconds
+            )
+
+    def delete_job(self, name: str) -> None:
+        """Delete an ended job with its tasks."""
+        with translated(self.target):
+            self._jobs.DeleteJob(job_service_pb2.DeleteJobRequest(name=name), timeout=self._timeout_seconds)
+
+    # Results
+
+    def list_tasks(
+        self,
+        job: str,
+        *,
+        states: Iterable[task_pb2.TaskState] = (),
+        covariances: Iterable[str] = (),
+        k: int | None = None,
+        experiment: int | None = None,
+        best_first: bool = False,
+    ) -> Iterator[task_pb2.Task]:
+        """Tasks of a job, fetched page by page, by experiment, K and covariance or by falling BIC."""
+        states, chosen = tuple(states), covariance_values(covariances)
+        order = (
+            job_service_pb2.TASK_ORDER_BIC_DESCENDING
+            if best_first
+            else job_service_pb2.TASK_ORDER_UNSPECIFIED
+        )
+        for page in self._pages(
+            lambda token: self._jobs.ListTasks(
+                job_service_pb2.ListTasksRequest(
+                    parent=job,
+                    page_size=_PAGE_SIZE,
+                    page_token=token,
+                    states=states,
+                    covariances=chosen,
+                    k=k,
+                    experiment=experiment,
+                    order=order,
+                ),
+                timeout=self._timeout_seconds,
+            )
+        ):
+            yield from page.tasks
+
+    def get_task(self, name: str) -> task_pb2.Task:
+        """The task `jobs/{job}/tasks/{task}` with its clusters."""
+        with translated(self.target):
+            return self._jobs.GetTask(
+                job_service_pb2.GetTaskRequest(name=name), timeout=self._timeout_seconds
+            )
+
+    def report(self, name: str, *, min_members: int | None = None) -> report_pb2.Report:
+        """What a job recommends so far."""
+        with translated(self.target):
+            return self._jobs.GetReport(
+                job_service_pb2.GetReportRequest(name=name, min_members=min_members),
+                timeout=self._timeout_seconds,
+            )
+
+    def labels(
+        self, name: str, *, min_members: int | None = None
+    ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
+        """Runs of labels, covering every row in order; of a task, or of a job's best task.
+
+        Closing the iterator ends the call.
+        """
+        call = self._jobs.StreamLabels(
+            job_service_pb2.StreamLabelsRequest(name=name, min_members=min_members)
+        )
+        try:
+            with translated(self.target):
+                yield from call
+        finally:
+            call.cancel()
+
+    def _pages(self, fetch: Callable[[str], P]) -> Iterator[P]:
+        token = ""
+        while True:
+            with translated(self.target):
+                page = fetch(token)
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
+
+
+def _own_name(source: BinaryIO) -> str:
+    name = getattr(source, "name", None)
+    return Path(name).name if isinstance(name, str) else "upload"
