@@ -23,7 +23,7 @@ from kmeans.v1 import (
 
 from kmeans_client.channel import open_channel
 from kmeans_client.errors import KMeansError, Unreachable, translated
-from kmeans_client.names import assignment_value, covariance_values
+from kmeans_client.names import covariance_value
 from kmeans_client.uploads import Progress, UploadStream, remaining_bytes
 from kmeans_client.watching import watch
 
@@ -87,7 +87,7 @@ class Client:
 
     # Datasets
 
-    def upload(
+    def upload_dataset(
         self,
         source: str | PathLike[str] | BinaryIO,
         *,
@@ -111,7 +111,7 @@ class Client:
         if isinstance(source, str | PathLike):
             path = Path(source)
             with path.open("rb") as opened:
-                return self.upload(
+                return self.upload_dataset(
                     opened,
                     display_name=display_name or path.name,
                     request_id=request_id,
@@ -172,54 +172,22 @@ class Client:
 
     def create_job(
         self,
-        dataset: str,
+        spec: job_pb2.JobSpec,
         *,
-        columns: Sequence[str] = (),
-        max_k: int | None = None,
-        n_experiments: int | None = None,
-        n_init: int | None = None,
-        covariances: Iterable[str] = (),
-        assignment: str | None = None,
-        scale: bool | None = None,
-        seed: int | None = None,
-        max_iter: int | None = None,
         display_name: str = "",
         request_id: str | None = None,
         validate_only: bool = False,
     ) -> job_service_pb2.CreateJobResponse:
-        """Submit a job on `datasets/{dataset}`; what is not given has the service's default.
+        """Submit a job; what its spec leaves out has the service's default.
 
         Args:
-            dataset: its name.
-            columns: to cluster on; the numeric ones that vary, coordinates left out, when empty.
-            max_k: K runs from 1 to this.
-            n_experiments: repetitions of each fit.
-            n_init: starts per fit, of which the best counts.
-            covariances: like `full-untied`; all six when empty.
-            assignment: `likelihood` or `mahalanobis`.
-            scale: to zero mean and unit variance.
-            seed: of every random choice.
-            max_iter: iterations per start at most.
+            spec: what to compute; only `dataset` is required.
             display_name: a title for people.
             request_id: a UUID that makes repeating the call harmless; a new one when not given.
             validate_only: check everything, keep nothing.
-
-        Raises:
-            ValueError: there is no such covariance or assignment.
         """
         request = job_service_pb2.CreateJobRequest(
-            spec=job_pb2.JobSpec(
-                dataset=dataset,
-                columns=columns,
-                max_k=max_k,
-                n_experiments=n_experiments,
-                n_init=n_init,
-                covariances=covariance_values(covariances),
-                assignment=None if assignment is None else assignment_value(assignment),
-                scale=scale,
-                seed=seed,
-                max_iter=max_iter,
-            ),
+            spec=spec,
             display_name=display_name,
             request_id=request_id or str(uuid.uuid4()),
             validate_only=validate_only,
@@ -247,7 +215,7 @@ class Client:
         ):
             yield from page.jobs
 
-    def watch(
+    def watch_job(
         self, name: str, *, after_revision: int = 0, job_only: bool = False
     ) -> Iterator[job_service_pb2.WatchJobResponse]:
         """Follow a job until it has ended: a snapshot, then changes.
@@ -257,14 +225,14 @@ class Client:
         request = job_service_pb2.WatchJobRequest(name=name, after_revision=after_revision, job_only=job_only)
         return watch(self._jobs, self.target, request)
 
-    def cancel(self, name: str) -> job_pb2.Job:
+    def cancel_job(self, name: str) -> job_pb2.Job:
         """Stop a job; no change when it has ended already."""
         with translated(self.target):
             return self._jobs.CancelJob(
                 job_service_pb2.CancelJobRequest(name=name), timeout=self._timeout_seconds
             )
 
-    def retry(self, name: str, tasks: Sequence[str] = ()) -> job_pb2.Job:
+    def retry_job(self, name: str, tasks: Sequence[str] = ()) -> job_pb2.Job:
         """Run the tasks of these names again, or those in ERROR when none is named."""
         with translated(self.target):
             return self._jobs.RetryJob(
@@ -289,7 +257,7 @@ class Client:
         best_first: bool = False,
     ) -> Iterator[task_pb2.Task]:
         """Tasks of a job, fetched page by page, by experiment, K and covariance or by falling BIC."""
-        states, chosen = tuple(states), covariance_values(covariances)
+        states, chosen = tuple(states), [covariance_value(name) for name in covariances]
         order = (
             job_service_pb2.TASK_ORDER_BIC_DESCENDING
             if best_first
@@ -319,7 +287,7 @@ class Client:
                 job_service_pb2.GetTaskRequest(name=name), timeout=self._timeout_seconds
             )
 
-    def report(self, name: str, *, min_members: int | None = None) -> report_pb2.Report:
+    def get_report(self, name: str, min_members: int | None = None) -> report_pb2.Report:
         """What a job recommends so far."""
         with translated(self.target):
             return self._jobs.GetReport(
@@ -327,8 +295,8 @@ class Client:
                 timeout=self._timeout_seconds,
             )
 
-    def labels(
-        self, name: str, *, min_members: int | None = None
+    def stream_labels(
+        self, name: str, min_members: int | None = None
     ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
         """Runs of labels, covering every row in order; of a task, or of a job's best task.
 

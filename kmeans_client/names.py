@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from kmeans.v1 import job_pb2, task_pb2
 
 __all__ = [
     "assignment_name",
     "assignment_value",
     "covariance_name",
-    "covariance_values",
+    "covariance_value",
     "has_ended",
     "state_name",
 ]
@@ -24,10 +22,10 @@ def covariance_name(covariance: int) -> str:
     return _plain(job_pb2.Covariance.Name(covariance), _COVARIANCE).replace("_", "-")
 
 
-def covariance_values(names: Iterable[str]) -> list[str]:
-    """Proto names of covariances written like `full-untied`; ValueError says which exist."""
-    known = {covariance_name(value): name for name, value in job_pb2.Covariance.items() if value}
-    return [_known(known, name, "covariance") for name in names]
+def covariance_value(name: str) -> str:
+    """COVARIANCE_FULL_UNTIED of `full-untied`, as messages take it; ValueError says which exist."""
+    known = {covariance_name(value): key for key, value in job_pb2.Covariance.items() if value}
+    return _known(known, name, "covariance")
 
 
 def assignment_name(assignment: int) -> str:
@@ -36,7 +34,7 @@ def assignment_name(assignment: int) -> str:
 
 
 def assignment_value(name: str) -> str:
-    """Proto name of an assignment rule written like `likelihood`; ValueError says which exist."""
+    """ASSIGNMENT_LIKELIHOOD of `likelihood`, as messages take it; ValueError says which exist."""
     known = {assignment_name(value): key for key, value in job_pb2.Assignment.items() if value}
     return _known(known, name, "assignment")
 

@@ -121,13 +121,17 @@ class Gateway:
         _log.info("gateway serves", address=address, port=port)
         return port
 
+    def announce_stop(self) -> None:
+        """Say NOT_SERVING and send watchers away; other calls are still served. Idempotent."""
+        self._health.enter_graceful_shutdown()
+        self._stopping.set()
+
     def stop(self, grace_seconds: float) -> None:
-        """Say NOT_SERVING, end watches, take no more calls, give the rest this long, then cut them off.
+        """Announce it, take no more calls, give those under way this long, then cut them off.
 
         Returns when the last call has let go of the backends. Idempotent.
         """
-        self._health.enter_graceful_shutdown()
-        self._stopping.set()
+        self.announce_stop()
         self._server.stop(grace_seconds).wait()
         self._pool.shutdown()
         _log.info("gateway stopped")
