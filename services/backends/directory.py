@@ -120,12 +120,13 @@ class DirectoryObjects:
     def _place(self, partial: Path, path: Path) -> None:
         """Move the finished file to its name, and make the name outlive a power cut."""
         for attempt in range(_PLACING_ATTEMPTS):
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 partial.replace(path)
                 break
-            except FileNotFoundError:
-                # A delete of the folder's last other object took the folder away in between.
+            except (FileNotFoundError, FileExistsError):
+                # A delete of the folder's last other object took the folder away in between; mkdir
+                # then says either, as it looks twice.
                 if attempt == _PLACING_ATTEMPTS - 1:
                     raise
         for folder in path.parents:
