@@ -7,7 +7,8 @@
             print(step.job.task_counts.done, "of", step.job.task_counts.total)
         print(client.get_report(job.name).best)
 
-Requests' specs and all answers are the proto's own messages (`JobSpec` is in `kmeans.v1.job_pb2`). Errors are `KMeansError`, and `Unreachable` where nothing answers.
+Requests' specs and all answers are the proto's own messages (`JobSpec` is in `kmeans.v1.job_pb2`).
+Errors are `KMeansError`, and `Unreachable` where nothing answers.
 """
 
 from kmeans_client.client import Client

@@ -99,7 +99,7 @@ def _abort(method: str, error: Exception, context: grpc.ServicerContext, begun: 
             code=code_of(error).name,
             reason=error.reason,
             seconds=_since(begun),
-            **error.metadata,
+            metadata=dict(error.metadata),
         )
     else:
         reference = secrets.token_hex(8)
