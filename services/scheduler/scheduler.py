@@ -22,7 +22,7 @@ from services.scheduler.sweep import Sweep
 __all__ = ["Scheduler"]
 
 # How long `run` may take to notice that it should stop.
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.1
 # A job held by another scheduler is tried again after this; a turn takes milliseconds.
 _HELD_SECONDS = 0.05
 # Turns between two looks at the clock, so that a flood of events does not hold up the sweep.
@@ -45,17 +45,20 @@ class Scheduler:
         clock: Clock = utc_now,
         holder_id: str | None = None,
         jitter: Callable[[], float] = random.random,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         """Make one; it connects to nothing that the store and the queue are not connected to.
 
         Args:
             holder_id: names this scheduler in leases; unique, made up when not given.
             jitter: gives random numbers in [0, 1) for the pauses after a failure.
+            pause: waits so many seconds after a failure; default: really, or until `run` is stopped.
         """
         holder_id = holder_id or uuid.uuid4().hex
         self._queue = queue
         self._sweep_seconds = settings.sweep_seconds
         self._jitter = jitter
+        self._wait = pause
         self._dispatcher = Dispatcher(store, queue, settings, clock=clock, holder_id=holder_id)
         self._sweep = Sweep(store, queue, settings, clock=clock, holder_id=holder_id)
         self._line = Line()
@@ -146,4 +149,4 @@ class Scheduler:
     def _pause(self, stop: threading.Event, failures: int, event: str, error: Exception) -> None:
         seconds = backoff_seconds(failures, self._jitter())
         self._logger.warning(event, error=str(error), failures=failures, pause_seconds=round(seconds, 3))
-        stop.wait(seconds)
+        (self._wait or stop.wait)(seconds)

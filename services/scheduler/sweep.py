@@ -32,6 +32,7 @@ class Sweep:
         self._lease = f"sweep:{queue.name}"
         # Three missed sweeps: the holder is gone, another takes over.
         self._lease_span = timedelta(seconds=max(10.0, 3 * settings.sweep_seconds))
+        self._deliveries = settings.delivery_limit + 1
         self._dead: list[DeadBundle] = []
         self._logger = structlog.get_logger("scheduler")
 
@@ -60,7 +61,8 @@ class Sweep:
             self._dead = list(self._queue.receive_dead_bundles(0.0))
         while self._dead:
             dead = self._dead[0]
-            failed = self._store.fail_tasks(dead.bundle.keys, dead.reason, self._clock())
+            error = f"Given up after {self._deliveries} deliveries: {dead.reason}"
+            failed = self._store.fail_tasks(dead.bundle.keys, error, self._clock())
             self._dead.pop(0)
             self._logger.error(
                 "bundle given up",

@@ -91,6 +91,11 @@ class Worker:
             thread.start()
         self._logger.info("worker started", slots=self._slots)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes no more bundles."""
+        return self._stopping.is_set()
+
     def stop(self, grace_seconds: float) -> bool:
         """Take no more bundles, let current fits end within the grace, hand back the rest; idempotent.
 
@@ -99,6 +104,9 @@ class Worker:
         """
         self._stopping.set()
         deadline = time.monotonic() + grace_seconds
+        if self._consumer is not None and not self._keeper.active():
+            # Nothing runs: wake the slots instead of waiting for their receive to time out.
+            self._consumer.close()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         overdue = [thread for thread in self._threads if thread.is_alive()]

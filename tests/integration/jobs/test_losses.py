@@ -1,0 +1,190 @@
+"""What dies or gets lost on the way: nothing is lost, nothing counted twice."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+import pytest
+
+from services.core.covariance import Covariance
+from services.core.datasets import table_key
+from services.core.errors import ObjectsUnavailable
+from services.core.jobs import JobState
+from services.core.planning import plan_tasks
+from services.core.tasks import TaskState
+from services.worker.fitting import fit_task
+from services.worker.matrices import MatrixKey, open_matrix
+
+
+class FaultyObjects:
+    """An object store that does not answer while `down`."""
+
+    def __init__(self, objects: Any) -> None:
+        self._objects = objects
+        self.down = True
+        self.opened = 0
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        self.opened += 1
+        if self.down:
+            raise ObjectsUnavailable("The object store does not answer.")
+        found: AbstractContextManager[BinaryIO] = self._objects.open(key)
+        return found
+
+
+def test_tasks_of_a_dead_worker_are_finished_by_another_and_counted_once(service: Any) -> None:
+    job = service.submit()
+    scheduler = service.scheduler()
+    scheduler.handle_events()
+    # It claims a bundle, fits a task, and is never heard of again.
+    dead = service.queue.open_bundle_consumer(1)
+    bundle = dead.receive(0.0).bundle
+    now = service.clock()
+    claimed = service.store.claim_tasks(bundle.keys, "dead", now + timedelta(seconds=60), now)
+    assert claimed == bundle.keys
+    late = fit_task(open_matrix(service.objects, MatrixKey.of(job.spec)), job.spec, claimed[0])
+
+    with service.worker():
+        while sum(task.state.is_terminal for task in service.tasks()) < job.spec.n_tasks - len(claimed):
+            scheduler.handle_events(0.05)
+        scheduler.sweep()
+        assert service.store.count_tasks("j1")[TaskState.RUNNING] == len(claimed)
+        service.clock.move(61)
+        scheduler.sweep()
+        assert service.until_ended("j1", scheduler).state is JobState.SUCCEEDED
+
+    assert {task.attempts for task in service.tasks() if task.key in claimed} == {2}
+    assert {task.attempts for task in service.tasks() if task.key not in claimed} == {1}
+    assert service.store.finish_tasks("dead", [replace(late, seconds=99.0)], service.clock()) == ()
+    assert service.store.get_task(claimed[0]).seconds < 99.0
+    assert service.store.get_task(claimed[0]).result == late.result
+
+
+def test_bundles_of_a_queue_that_died_with_its_process_are_published_again(service: Any) -> None:
+    service.submit()
+    service.scheduler().handle_events()
+    lost = list(service.queue.published)
+    assert lost
+    service.queue.close()
+
+    service.clock.move(0.001)
+    service.queue = type(service.queue)()
+    restarted = service.scheduler()
+    restarted.sweep()
+    assert service.queue.published[: len(lost)] == lost
+    assert service.run(scheduler=restarted).state is JobState.SUCCEEDED
+    assert all(task.attempts == 1 for task in service.tasks())
+
+
+def test_a_shared_queue_is_given_time_before_its_bundles_count_as_lost(service: Any) -> None:
+    service.queue.shared = True
+    service.submit(max_k=1)
+    service.scheduler().handle_events()
+    published = list(service.queue.published)
+    assert sum(len(bundle.keys) for bundle in published) == len(service.tasks())
+
+    restarted = service.scheduler()
+    service.clock.move(service.settings.republish_seconds)
+    restarted.sweep()
+    assert service.queue.published == published
+    service.clock.move(0.001)
+    restarted.sweep()
+    assert service.queue.published == published * 2
+
+
+def test_poison_bundle_fails_the_job_and_a_retry_mends_it(service: Any) -> None:
+    job = service.submit(max_k=2, n_experiments=1)
+    faulty = FaultyObjects(service.objects)
+    scheduler = service.scheduler()
+    with service.worker(objects=faulty):
+        scheduler.handle_events()
+        while not service.store.get_job("j1").state.is_terminal:
+            scheduler.handle_events(0.05)
+            scheduler.sweep()
+        assert service.store.get_job("j1").state is JobState.FAILED
+        assert {task.state for task in service.tasks()} == {TaskState.ERROR}
+        assert {task.error for task in service.tasks()} == {
+            "Given up after 4 deliveries: The object store does not answer."
+        }
+
+        faulty.down = False
+        service.store.retry_tasks("j1", None, service.clock())
+        service.announce()
+        assert service.until_ended("j1", scheduler).state is JobState.SUCCEEDED
+    assert len(service.tasks()) == job.spec.n_tasks
+
+
+def test_short_outage_of_the_object_store_costs_nothing(service: Any) -> None:
+    service.submit()
+    faulty = FaultyObjects(service.objects)
+
+    def pause(seconds: float) -> None:
+        faulty.down = faulty.opened < 5
+
+    ended = service.run(objects=faulty, pause=pause)
+    assert ended.state is JobState.SUCCEEDED
+    assert all(task.attempts == 1 for task in service.tasks())
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [("missing", "There is no object"), ("cut", "damaged")],
+)
+def test_dataset_that_cannot_be_read_fails_every_task_at_once(
+    service: Any, damage: str, sentence: str
+) -> None:
+    service.submit()
+    service.objects.delete(table_key("d1"))
+    if damage == "cut":
+        service.objects.put(table_key("d1"), [b"PAR1 no table"])
+    assert service.run().state is JobState.FAILED
+    assert {task.state for task in service.tasks()} == {TaskState.ERROR}
+    assert {task.attempts for task in service.tasks()} == {1}
+    assert all(task.error for task in service.tasks())
+
+
+def test_stop_lets_the_fit_end_and_hands_back_the_rest(service: Any, counted_fit: Any, until: Any) -> None:
+    service.settings = service.settings.model_copy(update={"bundle_seconds": 1.0})
+    job = service.submit(max_k=5, covariances=tuple(Covariance))
+    scheduler = service.scheduler()
+    scheduler.handle_events()
+    counted_fit.gate = threading.Event()
+    with service.worker(fit=counted_fit) as worker:
+        assert counted_fit.entered.wait(30)
+        stopping = threading.Thread(target=worker.stop, args=(60.0,))
+        stopping.start()
+        until(lambda: worker.is_stopping)
+        counted_fit.gate.set()
+        stopping.join()
+    counts = service.store.count_tasks("j1")
+    assert counted_fit.calls == 1
+    assert counts[TaskState.RUNNING] == 0
+    assert counts[TaskState.PENDING] == job.spec.n_tasks - 1
+    assert service.queue.slots() == 0
+
+    assert service.run(scheduler=scheduler, fit=counted_fit).state is JobState.SUCCEEDED
+    assert counted_fit.calls == job.spec.n_tasks
+
+
+def test_fit_that_outlasts_the_grace_is_handed_on_and_its_result_refused(
+    service: Any, counted_fit: Any, until: Any
+) -> None:
+    job = service.submit(max_k=1, n_experiments=1, covariances=(Covariance.FULL_TIED,))
+    (key,) = plan_tasks(job)
+    scheduler = service.scheduler()
+    scheduler.handle_events()
+    counted_fit.gate = threading.Event()
+    with service.worker(fit=counted_fit) as worker:
+        assert counted_fit.entered.wait(30)
+        assert not worker.stop(0.0)
+        assert service.store.get_task(key).state is TaskState.PENDING
+        assert service.run(scheduler=scheduler).state is JobState.SUCCEEDED
+        before = service.store.get_task(key)
+        counted_fit.gate.set()
+        until(lambda: not any(t.name.startswith("worker-slot") for t in threading.enumerate()))
+    assert service.store.get_task(key) == before
+    assert before.attempts == 2
