@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
-from kmeans.v1 import job_pb2
+from kmeans.v1 import job_pb2, job_service_pb2
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,20 +24,22 @@ _PLAIN_LINE_SECONDS = 5.0
 
 
 def follow(
-    jobs: Iterable[job_pb2.Job],
+    steps: Iterable[job_service_pb2.WatchJobResponse],
     console: Console,
     *,
     quiet: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> job_pb2.Job:
     """Show the steps of a watch until it ends; return the last one."""
-    last: job_pb2.Job | None = None
-    shown = jobs if quiet else (_live(jobs, console) if console.is_terminal else _plain(jobs, console, clock))
-    for last in shown:
-        pass
-    if last is None:
-        raise ValueError("A watch ended without a job.")
-    return last
+    jobs = (step.job for step in steps)
+    shown: Iterable[job_pb2.Job]
+    if quiet:
+        shown = jobs
+    elif console.is_terminal:
+        shown = _live(jobs, console)
+    else:
+        shown = _plain(jobs, console, clock)
+    return deque(shown, maxlen=1).pop()
 
 
 def _ended(job: job_pb2.Job) -> int:

@@ -17,14 +17,12 @@ __all__ = ["json_report", "print_jobs", "print_recommendation"]
 _SHOWN_SIZES = 12
 
 
-def print_recommendation(
-    console: Console, job: job_pb2.Job, report: report_pb2.Report, seconds: float
-) -> None:
+def print_recommendation(console: Console, job: job_pb2.Job, report: report_pb2.Report) -> None:
     """The best K per covariance, the best overall in bold and marked, its sizes, and the warnings."""
     columns = ", ".join(job.spec.columns)
     console.print(
         f"{job.display_name}: {job.row_count:,} rows, d = {len(job.spec.columns)} ({columns}), "
-        f"{job.task_counts.total:,} tasks in {seconds:.1f} s",
+        f"{job.task_counts.total:,} tasks in {_seconds(job):.1f} s",
         markup=False,
         highlight=False,
     )
@@ -46,6 +44,13 @@ def print_recommendation(
             Text(warning.replace("a higher max_k", "a higher --max-k"), style="yellow"),
             highlight=False,
         )
+
+
+def _seconds(job: job_pb2.Job) -> float:
+    """From the job's creation to its end; 0 while it runs."""
+    if not job.HasField("end_time"):
+        return 0.0
+    return (job.end_time.ToMicroseconds() - job.create_time.ToMicroseconds()) / 1e6
 
 
 def _recommendation_table(report: report_pb2.Report) -> Table:
@@ -94,7 +99,7 @@ def print_jobs(console: Console, jobs: Iterable[job_pb2.Job]) -> int:
         ended = counts.done + counts.degenerate + counts.error + counts.cancelled
         table.add_row(
             job.name,
-            state_name(job.state),
+            state_name(job),
             f"{ended:,}/{counts.total:,}",
             job.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
             job.spec.dataset,
@@ -108,7 +113,6 @@ def json_report(
     job: job_pb2.Job,
     report: report_pb2.Report,
     tasks: Iterable[task_pb2.Task],
-    seconds: float,
 ) -> dict[str, Any]:
     """The one object that `--json` prints; scores are natural logarithms, higher is better."""
     return {
@@ -117,11 +121,9 @@ def json_report(
         "d": len(job.spec.columns),
         "columns": list(job.spec.columns),
         "n_tasks": job.task_counts.total,
-        "seconds": round(seconds, 3),
+        "seconds": round(_seconds(job), 3),
         "best": _json_task(report.best) if report.HasField("best") else None,
-        "recommended": [
-            _json_task(entry.best) for entry in report.covariances if entry.HasField("best")
-        ],
+        "recommended": [_json_task(entry.best) for entry in report.covariances if entry.HasField("best")],
         "scores": [
             {
                 "k": task.k,
@@ -129,7 +131,7 @@ def json_report(
                 "experiment": task.experiment,
                 "bic": task.result.bic if task.HasField("result") else None,
                 "aic": task.result.aic if task.HasField("result") else None,
-                "state": state_name(task.state),
+                "state": state_name(task),
             }
             for task in tasks
         ],

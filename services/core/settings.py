@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         description="Largest upload accepted, in bytes.",
     )
     worker_slots: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
+        default_factory=lambda: os.cpu_count() or 1,
         ge=1,
         le=256,
         description="Bundles one worker process runs at once; default: its processors.",

@@ -65,6 +65,8 @@ class Home:
                 f"Another kmeans-service uses {self.path}. "
                 "Stop it, talk to it with --target, or set KMEANS_HOME to another folder."
             ) from error
+        # Left by a process that died: nobody may take it for ours.
+        self.withdraw()
 
     def announce(self, address: str) -> None:
         """Write down where the service listens, for other processes to find it."""
@@ -72,10 +74,14 @@ class Home:
         temporary.write_text(json.dumps({"pid": os.getpid(), "address": address}))
         temporary.replace(self.path / _ADDRESS)
 
+    def withdraw(self) -> None:
+        """Take the address down: whoever comes now waits for the lock instead; idempotent."""
+        (self.path / _ADDRESS).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Take the address down and let go of the lock; idempotent."""
         if not self._lock.closed:
-            (self.path / _ADDRESS).unlink(missing_ok=True)
+            self.withdraw()
             self._lock.close()
 
     def __enter__(self) -> Home:

@@ -3,22 +3,115 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from types import TracebackType
 
 import structlog
 
 from services.backends.open import open_objects, open_queue, open_store
-from services.core.clock import utc_now
-from services.core.datasets import original_key, table_key
-from services.core.errors import NotFound
-from services.core.ports import ObjectStore, Store
+from services.core.clock import Clock, utc_now
 from services.core.settings import Settings
 from services.embedded.home import Home
+from services.embedded.recovery import recover
 from services.gateway.server import Gateway
 from services.scheduler.scheduler import Scheduler
 from services.worker.worker import Worker
 
 __all__ = ["EmbeddedService"]
 
+# Calls under way at the end; streams are told to go elsewhere before that.
+_CALLS_GRACE_SECONDS = 1.0
+
 _log = structlog.get_logger()
+
+
+class EmbeddedService:
+    """Gateway, scheduler and workers in this process, on the backends that the settings name.
+
+    Without any URL in the settings, everything lives under `settings.home`, which no other process may
+    use meanwhile.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock = utc_now) -> None:
+        """Nothing is opened yet."""
+        self._settings = settings
+        self._clock = clock
+        self._opened = ExitStack()
+        self._home: Home | None = None
+        self._worker: Worker | None = None
+        self._gateway: Gateway | None = None
+        self._scheduler: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def start(self, address: str) -> str:
+        """Open the home and serve on HOST:PORT (port 0: any free one); return the address in use.
+
+        Jobs that an earlier process left unfinished are taken up at once.
+
+        Raises:
+            HomeInUse: another process uses the home.
+            InvalidInput: the home or the address cannot be used.
+        """
+        with ExitStack() as opening:
+            home = opening.enter_context(Home(self._settings.home))
+            store = open_store(self._url("store_url", f"sqlite://{home.path / 'jobs.sqlite'}"))
+            opening.callback(store.close)
+            queue = open_queue(self._url("queue_url", "memory://"), self._settings.delivery_limit)
+            opening.callback(queue.close)
+            objects = open_objects(self._url("objects_url", f"file://{home.path / 'objects'}"))
+            opening.callback(objects.close)
+            if self._settings.store_url is None:
+                recover(store, objects, datetime.max.replace(tzinfo=UTC))
+            gateway = Gateway(store, queue, objects, self._settings, clock=self._clock)
+            port = gateway.start(address)
+            opening.callback(gateway.stop, _CALLS_GRACE_SECONDS)
+            bound = f"{address.rpartition(':')[0]}:{port}"
+            scheduler = Scheduler(store, queue, self._settings, clock=self._clock)
+            self._scheduler = threading.Thread(
+                target=scheduler.run, args=(self._stopping,), name="scheduler", daemon=True
+            )
+            worker = Worker(store, queue, objects, self._settings, clock=self._clock)
+            worker.start()
+            self._scheduler.start()
+            self._home, self._worker, self._gateway = home, worker, gateway
+            home.announce(bound)
+            self._opened = opening.pop_all()
+        _log.info("embedded service started", address=bound, home=str(home.path))
+        return bound
+
+    def stop(self, grace_seconds: float | None = None) -> None:
+        """Hand back what runs, then close everything; idempotent.
+
+        Watchers are told first that the service goes, then workers finish their current fit (within the
+        grace), so that the queue and the store are still there to take what they hand back.
+        """
+        grace = self._settings.shutdown_grace_seconds if grace_seconds is None else grace_seconds
+        self._stopping.set()
+        if self._home is not None:
+            self._home.withdraw()
+        if self._gateway is not None:
+            self._gateway.announce_stop()
+        if self._worker is not None:
+            self._worker.stop(grace)
+        if self._scheduler is not None:
+            self._scheduler.join(grace)
+        self._opened.close()
+        self._home = self._worker = self._gateway = self._scheduler = None
+
+    def _url(self, name: str, embedded: str) -> str:
+        secret = getattr(self._settings, name)
+        return embedded if secret is None else str(secret.get_secret_value())
+
+    def __enter__(self) -> EmbeddedService:
+        """Return the service itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop it."""
+        self.stop()

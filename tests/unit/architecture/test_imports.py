@@ -29,7 +29,14 @@ ALLOWED = {
         "services.backends",
         "services.core",
     },
-    "services.cli": {"services.cli", "services.embedded", "services.core", "kmeans_client", "kmeans"},
+    "services.cli": {
+        "services.cli",
+        "services.embedded",
+        "services.tables",
+        "services.core",
+        "kmeans_client",
+        "kmeans",
+    },
 }
 FORBIDDEN = {
     "services.core": {"grpc", "pika", "pymongo", "boto3", "sqlite3", "pyarrow", "streamlit", "threading"},

@@ -1,0 +1,113 @@
+"""Commands about jobs on a running service."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from kmeans.v1 import job_pb2
+
+from kmeans_client import Client, state_name
+from services.cli import options
+from services.cli.consoles import consoles
+from services.cli.progress import follow
+from services.cli.render import json_report, print_jobs, print_recommendation
+from services.cli.requests import job_spec, resource_name
+
+__all__ = ["cancel", "jobs", "report", "retry", "submit", "watch"]
+
+
+def submit(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Name of a dataset, datasets/ID or ID.")],
+    columns: options.ColumnsOption = None,
+    max_k: options.MaxKOption = 10,
+    experiments: options.ExperimentsOption = 10,
+    n_init: options.NInitOption = 10,
+    covariances: options.CovariancesOption = None,
+    assignment: options.AssignmentOption = options.Assignment.LIKELIHOOD,
+    no_scale: options.NoScaleOption = False,
+    seed: options.SeedOption = 0,
+    target: options.TargetOption = options.DEFAULT_TARGET,
+) -> None:
+    """Start a job on an uploaded dataset; print its name."""
+    wanted = options.JobOptions(
+        columns=options.parse_columns(columns),
+        max_k=max_k,
+        experiments=experiments,
+        n_init=n_init,
+        covariances=options.parse_covariances(covariances),
+        assignment=assignment,
+        scale=not no_scale,
+        seed=seed,
+    )
+    with Client(target) as client:
+        created = client.create_job(job_spec(resource_name("datasets", dataset), wanted))
+    print(created.job.name)
+
+
+def jobs(target: options.TargetOption = options.DEFAULT_TARGET) -> None:
+    """List jobs, newest first."""
+    out, err = consoles()
+    with Client(target) as client:
+        if not print_jobs(out, client.list_jobs()):
+            err.print("No jobs yet. Start one with: kmeans-service submit DATASET")
+
+
+def watch(job: options.JobArgument, target: options.TargetOption = options.DEFAULT_TARGET) -> None:
+    """Show a job's progress until it ends; exit 1 unless it succeeded."""
+    out, err = consoles()
+    with Client(target) as client:
+        last = follow(client.watch_job(resource_name("jobs", job), job_only=True), err)
+    out.print(f"{last.name} {state_name(last)}", highlight=False)
+    if last.failure:
+        out.print(last.failure, highlight=False, markup=False)
+    if last.state != job_pb2.JOB_STATE_SUCCEEDED:
+        raise typer.Exit(1)
+
+
+def report(
+    job: options.JobArgument,
+    min_members: options.MinMembersOption = options.DEFAULT_MIN_MEMBERS,
+    as_json: options.JsonOption = False,
+    target: options.TargetOption = options.DEFAULT_TARGET,
+) -> None:
+    """Print what a job recommends, as far as it is known."""
+    out, _ = consoles()
+    with Client(target) as client:
+        found = client.get_job(resource_name("jobs", job))
+        known = client.get_report(found.name, min_members)
+        if as_json:
+            json.dump(json_report(found, known, client.list_tasks(found.name)), sys.stdout, indent=2)
+            sys.stdout.write("\n")
+        else:
+            print_recommendation(out, found, known)
+
+
+def cancel(job: options.JobArgument, target: options.TargetOption = options.DEFAULT_TARGET) -> None:
+    """Stop a job; what it has found so far stays."""
+    with Client(target) as client:
+        stopped = client.cancel_job(resource_name("jobs", job))
+    print(stopped.name, state_name(stopped))
+
+
+def retry(
+    job: options.JobArgument,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TASK]...",
+            help="Tasks to run again, such as 0-3-full-untied; default: those in error.",
+            show_default=False,
+        ),
+    ] = None,
+    target: options.TargetOption = options.DEFAULT_TARGET,
+) -> None:
+    """Run a job's failed tasks again, or the named ones."""
+    name = resource_name("jobs", job)
+    with Client(target) as client:
+        again = client.retry_job(
+            name, [task if "/" in task else f"{name}/tasks/{task}" for task in tasks or ()]
+        )
+    print(again.name, state_name(again))

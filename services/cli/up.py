@@ -1,0 +1,39 @@
+"""`kmeans-service up`: the embedded service until interrupted."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated
+
+import typer
+
+from services.cli.consoles import consoles
+from services.cli.logs import configure_logs
+from services.core.settings import read_settings
+
+__all__ = ["up"]
+
+
+def up(
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="HOST:PORT", help="Where to listen; default 127.0.0.1:50051."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, max=256, help="Fits at once; default: every core."),
+    ] = None,
+) -> None:
+    """Run the embedded service until interrupted."""
+    from services.embedded.service import EmbeddedService
+
+    settings = read_settings(**({} if workers is None else {"worker_slots": workers}))
+    configure_logs(settings.log_level, settings.log_format)
+    with EmbeddedService(settings) as service:
+        listening = service.start(address or settings.address)
+        out, _ = consoles()
+        out.print(f"The service listens on {listening}. Stop it with Ctrl-C.", highlight=False)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            out.print("Stopping: unfinished jobs go on at the next start.", highlight=False)
