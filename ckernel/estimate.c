@@ -126,7 +126,7 @@ static int raise_axes(size_t size, double floor, const double *reference, double
     return raised;
 }
 
-double estimate_spread(struct estimate *estimate, size_t n)
+double estimate_spread(struct estimate *estimate, size_t n, int exact)
 {
     const int d = estimate->d, tied = is_tied(estimate->covariance);
     const enum shape shape = shape_of(estimate->covariance);
@@ -154,6 +154,8 @@ double estimate_spread(struct estimate *estimate, size_t n)
         estimate->floored[k] = !above;
         low |= !above;
     }
+    if (low && !exact)
+        return NAN;
     if (low) {
         if (!tied)
             lower_reference(estimate, n);

@@ -39,7 +39,8 @@ void estimate_free(struct estimate *estimate);
 void estimate_centers(const struct moments *moments, struct estimate *estimate /* INOUT */);
 
 /* Everything else from counts, centers and scatter. Returns CL of the partition under the estimate, in
- * the frame. */
-double estimate_spread(struct estimate *estimate /* INOUT */, size_t n);
+ * the frame; or NaN, with the estimate unfinished, when the floor may have to act and the scatter is not
+ * `exact`: what is left of a scatter close to the floor, taken from moments, is rounding. */
+double estimate_spread(struct estimate *estimate /* INOUT */, size_t n, int exact);
 
 #endif

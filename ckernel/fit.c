@@ -158,7 +158,7 @@ static enum status finish(struct session *session, struct fit_result *result)
     estimate_centers(&workspace->moments, estimate);
     scatter_about(&workspace->tiles, workspace->labels, request->covariance, K, estimate->centers,
                   workspace->scratch, estimate->scatter);
-    estimate_spread(estimate, n);
+    estimate_spread(estimate, n, 1);
 
     for (int k = 0; k < K; k++) {
         result->counts[k] = (size_t)estimate->counts[k];
@@ -309,7 +309,7 @@ enum status score_labels(const struct fit_request *request, double *log_likeliho
         estimate_centers(&workspace->moments, &workspace->estimate);
         scatter_about(&workspace->tiles, workspace->labels, request->covariance, request->n_clusters,
                       workspace->estimate.centers, workspace->scratch, workspace->estimate.scatter);
-        *log_likelihood = estimate_spread(&workspace->estimate, request->n)
+        *log_likelihood = estimate_spread(&workspace->estimate, request->n, 1)
             - (double)request->n * session.frame.log_scale;
     }
     session_close(&session);

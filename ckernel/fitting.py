@@ -36,6 +36,8 @@ BEST_INSTRUCTION_SET = -1
 
 def _table(data: npt.ArrayLike) -> Floats:
     """Return `data` as a finite C-contiguous (n, d) float64 array, without a copy if it is one."""
+    if np.iscomplexobj(data):
+        raise ValueError("data must be a table of numbers: it holds complex ones.")
     try:
         table: Floats = np.ascontiguousarray(data, dtype=np.float64)
     except (TypeError, ValueError) as error:

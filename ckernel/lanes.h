@@ -72,7 +72,7 @@
 #define vec pair
 #define LOAD(p) (*(const pair *)(p))
 #define STORE(p, x) (*(pair *)(p) = (x))
-#define SET(x) ((pair){(x), (x)})
+#define SET(x) pair_of(x)
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define SUB(a, b) ((a) - (b))
 #define KEEP_SMALLER(f, k, best, index)                                                                \

@@ -24,9 +24,11 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
     workspace->nearest = calloc(n_tiles * TILE, sizeof(float));
     workspace->kept = (label_t *)workspace->nearest;
     workspace->suspect = workspace->kept + n_tiles * TILE;
+    workspace->tried = calloc(K, 1);
     workspace->hashes = calloc((size_t)workspace->max_iter + 1, sizeof(uint64_t));
     const enum status status = estimate_new(&workspace->estimate, d, workspace->n_clusters, covariance);
-    if (status != OK || !all || !workspace->labels || !workspace->nearest || !workspace->hashes)
+    if (status != OK || !all || !workspace->labels || !workspace->nearest || !workspace->tried
+        || !workspace->hashes)
         return OUT_OF_MEMORY;
     workspace->moments = (struct moments){.d = d, .n_clusters = workspace->n_clusters,
                                           .covariance = covariance, .second = row - 1 - (size_t)d,
@@ -47,6 +49,7 @@ void workspace_free(struct workspace *workspace)
     free(workspace->sums);
     free(workspace->labels);
     free(workspace->nearest);
+    free(workspace->tried);
     free(workspace->hashes);
     estimate_free(&workspace->estimate);
 }
@@ -151,9 +154,15 @@ static void sum_moments(struct workspace *workspace)
 /* The estimate of the partition at hand, and its CL. */
 static double estimate_partition(struct workspace *workspace)
 {
-    estimate_centers(&workspace->moments, &workspace->estimate);
-    scatter_from_moments(&workspace->moments, workspace->total, workspace->estimate.scatter);
-    return estimate_spread(&workspace->estimate, workspace->tiles.n);
+    struct estimate *estimate = &workspace->estimate;
+    estimate_centers(&workspace->moments, estimate);
+    scatter_from_moments(&workspace->moments, workspace->total, estimate->scatter);
+    const double likelihood = estimate_spread(estimate, workspace->tiles.n, 0);
+    if (!isnan(likelihood))
+        return likelihood;
+    scatter_about(&workspace->tiles, workspace->labels, workspace->covariance, workspace->n_clusters,
+                  estimate->centers, workspace->scratch, estimate->scatter);
+    return estimate_spread(estimate, workspace->tiles.n, 1);
 }
 
 static void write_rule(struct workspace *workspace)
@@ -165,7 +174,7 @@ static void write_rule(struct workspace *workspace)
     rule_for_fit(&metric, workspace->scratch, workspace->rule);
 }
 
-/* The point that its cluster explains worst. A tied rule leaves x' S^-1 x out, so distances are taken
+/* The point that its cluster explains worst, among the clusters that were not tried; n if all were. A tied rule leaves x' S^-1 x out, so distances are taken
  * from the estimate itself. */
 static size_t worst_explained(const struct workspace *workspace)
 {
@@ -175,9 +184,11 @@ static size_t worst_explained(const struct workspace *workspace)
     const enum shape shape = shape_of(workspace->covariance);
     const size_t size = spread_size(shape, d);
     double worst = -HUGE_VAL;
-    size_t point = 0;
+    size_t point = tiles->n;
     for (size_t i = 0; i < tiles->n; i++) {
         const label_t k = workspace->labels[i];
+        if (workspace->tried[k])
+            continue;
         const double *x = tiles->values + (i / TILE) * (size_t)d * TILE + i % TILE;
         const double *a = estimate->precision + (tied ? 0 : k * size);
         double cost = 0;
@@ -207,9 +218,11 @@ static int first_empty(const struct workspace *workspace)
 }
 
 /* Give an empty cluster the worst-explained point for its center, the covariance of that point's
- * cluster and half its weight, and assign all points once. Under `likelihood` the new partition is kept
- * only if its CL is not below that of the partition at hand, so that CL never decreases. Returns whether
- * it was kept. */
+ * cluster and half its weight, and let the points move; the two share their weight evenly meanwhile, so
+ * that the smaller one is not emptied again at once. Under `likelihood` this is a trial: it is kept as
+ * soon as CL is not below what it was, within TRIAL_PASSES passes, and else undone, so that CL never
+ * decreases, and the cluster that was to be split counts as tried. Returns whether it was kept, or -1 when
+ * nothing is left to try. */
 static int reseed(struct workspace *workspace, int empty, uint64_t *hash)
 {
     struct estimate *estimate = &workspace->estimate;
@@ -224,6 +237,8 @@ static int reseed(struct workspace *workspace, int empty, uint64_t *hash)
                table_size(workspace) * sizeof(double));
     }
     const size_t i = worst_explained(workspace);
+    if (i == workspace->tiles.n)
+        return -1;
     const label_t from = workspace->labels[i];
     for (size_t j = 0; j < d; j++)
         estimate->centers[(size_t)empty * d + j] = workspace->tiles.values[((i / TILE) * d + j) * TILE + i % TILE];
@@ -232,18 +247,22 @@ static int reseed(struct workspace *workspace, int empty, uint64_t *hash)
                size * sizeof(double));
         estimate->log_det[empty] = estimate->log_det[from];
     }
-    estimate->counts[from] /= 2;
-    estimate->counts[empty] = estimate->counts[from];
-    write_rule(workspace);
-    assign_pass(workspace, hash);
-    if (!guarded)
-        return 1;
-    const double after = estimate_partition(workspace);
-    if (after >= before && first_empty(workspace) != empty)
-        return 1;
+    for (int pass = 0; pass < TRIAL_PASSES; pass++) {
+        estimate->counts[from] = (estimate->counts[from] + estimate->counts[empty]) / 2;
+        estimate->counts[empty] = estimate->counts[from];
+        write_rule(workspace);
+        const size_t changed = assign_pass(workspace, hash);
+        if (!guarded)
+            return 1;
+        if (!changed || first_empty(workspace) == empty)
+            break;
+        if (estimate_partition(workspace) >= before)
+            return 1;
+    }
     memcpy(workspace->labels, workspace->kept, bytes);
     memcpy(workspace->moments.rows, workspace->kept_moments.rows, table_size(workspace) * sizeof(double));
     *hash = hash_before;
+    workspace->tried[from] = 1;
     return 0;
 }
 
@@ -281,6 +300,7 @@ struct start start_run(struct workspace *workspace)
     uint64_t hash = 0;
     int reseeds = MAX_RESEEDS, since_refresh = 0;
     workspace->estimate.has_reference = 0;
+    memset(workspace->tried, 0, (size_t)workspace->n_clusters);
     sum_moments(workspace);
 
     double likelihood;
@@ -297,11 +317,10 @@ struct start start_run(struct workspace *workspace)
         const size_t changed = assign_pass(workspace, &hash);
         start.n_iter++;
         int empty = first_empty(workspace), moved = changed > 0;
-        while (empty >= 0 && reseeds-- > 0) {
-            if (!reseed(workspace, empty, &hash))
-                reseeds = 0;
-            else
-                moved = 1;
+        while (empty >= 0 && reseeds > 0) {
+            const int kept = reseed(workspace, empty, &hash);
+            reseeds = kept < 0 ? 0 : reseeds - 1;
+            moved |= kept > 0;
             empty = first_empty(workspace);
         }
         if (!moved) {

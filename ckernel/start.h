@@ -11,6 +11,8 @@
 
 /* An emptied cluster is re-seeded at most this often per start. */
 #define MAX_RESEEDS 10
+/* Passes that a re-seeded cluster is given to show that it helps. */
+#define TRIAL_PASSES 10
 /* The moments are summed anew after this many updates, so that rounding does not drift. */
 #define REFRESH 32
 
@@ -35,6 +37,7 @@ struct workspace {
     struct estimate estimate;
     double *rule;               /* (K, rule_size) */
     double *scratch;            /* (d) */
+    char *tried;                /* (K) clusters that could not be split for an empty one */
     uint64_t *hashes;           /* (max_iter) of the partitions seen, mahalanobis */
     double *trace;              /* (max_iter + 1) CL after each estimate, in the frame */
 };

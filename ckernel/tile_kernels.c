@@ -9,6 +9,7 @@
 
 typedef double pair __attribute__((vector_size(16), may_alias));
 typedef int64_t pair_mask __attribute__((vector_size(16), may_alias));
+static inline pair pair_of(double x) { return (pair){x, x}; }
 
 #define INSTRUCTION_SET baseline
 #include "lanes.h"
