@@ -74,6 +74,8 @@ class FittedModel:
                 array = np.frombuffer(data, dtype="<f8", count=count, offset=position)
                 arrays.append(array.reshape(shape).astype(np.float64))
                 position += 8 * count
+            if position != len(data):
+                raise ValueError("its length is not what its header says")
             offset, scale, weights, centers, parameters = arrays
             return cls(
                 Covariance(header["covariance"]),

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.core.covariance import Covariance
+from services.core.datasets import (
+    Column,
+    ColumnKind,
+    ColumnRole,
+    ColumnStatistics,
+    Correlation,
+    Dataset,
+    TableFormat,
+    default_columns,
+)
+from services.core.errors import InvalidInput
+from services.core.jobs import JobSpec
+from services.core.validation import Selection, check_display_name, check_selection, check_spec
+
+VARIES = ColumnStatistics(0.0, 1.0, 0.5, 0.1)
+DATASET = Dataset(
+    "d", "", "soil.csv", TableFormat.CSV, 10, "0" * 64, 100,
+    (
+        Column("depth", ColumnKind.NUMERIC, ColumnRole.FEATURE, 0, VARIES),
+        Column("Lon", ColumnKind.NUMERIC, ColumnRole.LONGITUDE, 0, VARIES),
+        Column("kind", ColumnKind.TEXT, ColumnRole.FEATURE, 0, None, 3, "clay"),
+        Column("flat", ColumnKind.NUMERIC, ColumnRole.FEATURE, 0, ColumnStatistics(1.0, 1.0, 1.0, 0.0)),
+        Column("empty", ColumnKind.NUMERIC, ColumnRole.FEATURE, 100),
+    ),
+    Correlation((), (), 0),
+    datetime(2026, 1, 1, tzinfo=UTC),
+)  # fmt: skip
+SPEC = JobSpec("d", ("depth",))
+
+
+def refusal(spec: JobSpec) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        check_spec(spec, DATASET)
+    return caught.value
+
+
+def test_default_spec_is_fine() -> None:
+    check_spec(SPEC, DATASET)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"max_k": 0}, "max_k is 0; it must be from 1 to 50."),
+        ({"max_k": 51}, "max_k is 51; it must be from 1 to 50."),
+        ({"n_experiments": 101}, "n_experiments is 101; it must be from 1 to 100."),
+        ({"n_init": 2049}, "n_init is 2049; it must be from 1 to 2048."),
+        ({"max_iter": 0}, "max_iter is 0; it must be from 1 to 10000."),
+        ({"seed": -1}, f"seed is -1; it must be from 0 to {2**63 - 1}."),
+        ({"covariances": ()}, "No covariance model is chosen; choose at least one."),
+        (
+            {"covariances": (Covariance.FULL_TIED,) * 2},
+            "Covariance 'full-tied' is named more than once.",
+        ),
+        ({"columns": ("depth", "depth")}, "Column 'depth' is named more than once."),
+        (
+            {"columns": ("width",)},
+            "There is no column 'width'. The columns are 'depth', 'Lon', 'kind', 'flat', 'empty'.",
+        ),
+        (
+            {"columns": ("kind",)},
+            "Column 'kind' is not numeric: row 3 holds 'clay'. Leave it out or correct it.",
+        ),
+        (
+            {"columns": ()},
+            "'soil.csv' has no numeric column that varies besides longitude and latitude; "
+            "there is nothing to cluster on.",
+        ),
+    ],
+)
+def test_each_wrong_field_has_a_sentence(change: dict[str, Any], sentence: str) -> None:
+    error = refusal(replace(SPEC, **change))
+    assert str(error) == sentence
+    assert [violation.field for violation in error.violations] == [f"spec.{next(iter(change))}"]
+
+
+def test_all_violations_are_reported_at_once() -> None:
+    error = refusal(replace(SPEC, max_k=0, n_init=0, columns=("width", "kind")))
+    assert [violation.field for violation in error.violations] == [
+        "spec.max_k",
+        "spec.n_init",
+        "spec.columns",
+        "spec.columns",
+    ]
+
+
+def test_many_columns_are_not_all_listed() -> None:
+    columns = tuple(replace(DATASET.columns[0], name=f"c{index}") for index in range(25))
+    with pytest.raises(InvalidInput, match=r"'c19' and 5 more\.$"):
+        check_spec(SPEC, replace(DATASET, columns=columns))
+
+
+def test_default_columns_are_features_that_vary() -> None:
+    assert default_columns(DATASET) == ("depth",)
+
+
+def test_rows_must_carry_the_job() -> None:
+    check_selection(SPEC, Selection(10, 10, ()))
+    with pytest.raises(InvalidInput) as caught:
+        check_selection(SPEC, Selection(12, 9, ()))
+    assert str(caught.value) == (
+        "The chosen columns have 9 complete rows (3 of 12 rows have missing cells), fewer than max_k = 10. "
+        "Lower max_k, choose other columns or add rows."
+    )
+    assert caught.value.violations[0].field == "spec.max_k"
+
+
+def test_constant_column_cannot_be_scaled() -> None:
+    with pytest.raises(InvalidInput, match="Column 'depth' never varies, so it cannot be scaled"):
+        check_selection(SPEC, Selection(100, 100, ("depth",)))
+    check_selection(replace(SPEC, scale=False), Selection(100, 100, ("depth",)))
+
+
+def test_display_name_is_bounded() -> None:
+    assert check_display_name("ä" * 255) == "ä" * 255
+    with pytest.raises(InvalidInput, match="has 256 characters; at most 255"):
+        check_display_name("x" * 256)

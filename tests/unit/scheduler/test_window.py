@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.core.jobs import Job, JobSpec
+from services.core.planning import plan_tasks, publish_window
+from services.scheduler.window import (
+    JobCosts,
+    choose_bundles,
+    free_bundles,
+    job_costs,
+    lost_before,
+    turn_bundles,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = JobSpec("d", ("a", "b", "c"))
+KEYS = tuple(plan_tasks(Job("j", "", "", SPEC, 3232, 0, NOW)))
+COSTS = job_costs(SPEC, 3232, 1.5)
+
+
+def outstanding_tasks(bundles: int) -> int:
+    return sum(len(bundle.keys) for bundle in choose_bundles(COSTS, KEYS, bundles))
+
+
+def test_first_tasks_cost_their_sum() -> None:
+    for count in (0, 1, 59, 60, 61, 599, 600):
+        assert COSTS.of_first(count) == pytest.approx(sum(COSTS.of(key) for key in KEYS[:count]))
+
+
+def test_costs_are_estimated_once_per_spec() -> None:
+    assert job_costs(SPEC, 3232, 1.5) is COSTS
+
+
+def test_window_is_all_free_while_nothing_is_out() -> None:
+    assert free_bundles(COSTS, slots=8, ended=0, outstanding=0) == publish_window(8) == 16
+
+
+@pytest.mark.parametrize("bundles", [1, 3, 15, 16, 17])
+def test_bundles_out_take_their_places_in_the_window(bundles: int) -> None:
+    free = free_bundles(COSTS, slots=8, ended=0, outstanding=outstanding_tasks(bundles))
+    # Bundles are not filled to the brim: a few seem to take less than one place.
+    assert max(0, 16 - bundles) <= free <= max(0, 16 - 0.7 * bundles)
+
+
+@given(slots=st.integers(0, 64), ended=st.integers(0, 600), outstanding=st.integers(0, 600))
+def test_window_is_never_exceeded_nor_closed_without_reason(slots: int, ended: int, outstanding: int) -> None:
+    outstanding = min(outstanding, 600 - ended)
+    free = free_bundles(COSTS, slots=slots, ended=ended, outstanding=outstanding)
+    assert 0 <= free <= publish_window(slots)
+    assert free >= publish_window(slots) - outstanding
+
+
+def test_costly_tasks_fill_the_window_sooner() -> None:
+    cheap = free_bundles(COSTS, slots=2, ended=0, outstanding=12)
+    costly = free_bundles(COSTS, slots=2, ended=48, outstanding=12)
+    assert costly < cheap
+
+
+@given(st.integers(0, 100), st.integers(0, 64))
+def test_turn_is_bounded_by_what_is_free_and_by_the_slots(free: int, slots: int) -> None:
+    turn = turn_bundles(free, slots)
+    assert turn <= free
+    assert turn <= max(2, slots)
+    assert turn > 0 or free == 0
+
+
+def test_chosen_bundles_are_the_first_and_of_the_right_size() -> None:
+    bundles = choose_bundles(COSTS, KEYS, 3)
+    assert len(bundles) == 3
+    assert tuple(key for bundle in bundles for key in bundle.keys) == KEYS[: outstanding_tasks(3)]
+    assert all(sum(map(COSTS.of, bundle.keys)) <= COSTS.bundle_seconds for bundle in bundles)
+    assert choose_bundles(COSTS, (), 3) == ()
+    assert len(choose_bundles(COSTS, KEYS, 10_000)) > 3
+
+
+def test_published_tasks_are_lost_after_a_while() -> None:
+    assert lost_before(NOW, 120.0) == NOW - timedelta(seconds=120)
+
+
+def test_all_published_before_this_queue_began_is_lost() -> None:
+    began = NOW - timedelta(seconds=5)
+    assert lost_before(NOW, 120.0, queue_started_at=began) == began
+    later = NOW + timedelta(seconds=300)
+    assert lost_before(later, 120.0, queue_started_at=began) == later - timedelta(seconds=120)
+
+
+def test_costs_of_a_job_with_one_task() -> None:
+    costs = JobCosts({(1, KEYS[0].covariance): 2.0}, (0.0, 2.0), 1.5)
+    assert costs.of_first(1) == 2.0
+    assert free_bundles(costs, slots=1, ended=0, outstanding=1) == 3
