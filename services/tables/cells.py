@@ -72,15 +72,22 @@ def read_numbers(array: Any, decimal_mark: str = ".") -> Cells:
         array = array.cast(pa.float64())
     if _is_numeric(array.type):
         return _from_numbers(array)
-    return _from_strings(array.cast(pa.string()), decimal_mark)
+    return _from_strings(_as_strings(array), decimal_mark)
 
 
 def read_texts(array: Any) -> Any:
     """Return an Arrow string array of the same m cells, outer spaces removed, null where missing."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    texts = pc.utf8_trim_whitespace(array.cast(pa.string()))
+    texts = pc.utf8_trim_whitespace(_as_strings(array))
     return pc.if_else(pc.is_in(texts, value_set=_MISSING_VALUES), pa.scalar(None, pa.string()), texts)
+
+
+def _as_strings(array: Any) -> Any:
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        # In UTC: the zone's rules may not be known on this machine.
+        array = array.cast(pa.timestamp(array.type.unit))
+    return array.cast(pa.string())
 
 
 def _is_numeric(kind: Any) -> bool:
@@ -128,8 +135,7 @@ def _from_untidy_strings(strings: Any, decimal_mark: str) -> Cells:
     written = pc.fill_null(pc.match_substring_regex(plain, _NUMBER), False)
     parsed = pc.cast(pc.if_else(written, plain, pa.scalar(None, pa.string())), pa.float64())
     numbers = _as_numpy(parsed)
-    with np.errstate(invalid="ignore"):
-        numbers = np.where(np.abs(numbers) <= MAX_MAGNITUDE, numbers, np.nan)
+    numbers = np.where(np.abs(numbers) <= MAX_MAGNITUDE, numbers, np.nan)
     strays = np.isnan(numbers) & np.asarray(pc.is_valid(texts))
     if not strays.any():
         return Cells(numbers, texts.null_count, None)

@@ -19,7 +19,8 @@ from services.tables.dialect import Dialect, read_dialect
 from services.tables.refusals import Reason, refusal
 from services.tables.rows import Rows
 from services.tables.signatures import PARQUET, check_text_signature
-from services.tables.text import Encoding, Survey, guess_encoding, open_bytes, open_text, survey_text
+from services.tables.survey import Survey, guess_encoding, survey_text
+from services.tables.text import Encoding, open_bytes, open_text
 
 __all__ = ["open_delimited"]
 

@@ -20,6 +20,7 @@ _DELIMITERS = (",", ";", "\t")
 _SAMPLED_ROWS = 500
 # Excel writes this line so that it reads its own file back.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t])(?:\r\n|\r|\n)", re.IGNORECASE)
+_LINE_BREAK = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 _POINT_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.\d*|\.\d+)(?:[eE][+-]?\d+)?\s*")
 _COMMA_NUMBER = re.compile(r"\s*[+-]?(?:\d+,\d*|,\d+)(?:[eE][+-]?\d+)?\s*")
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
@@ -136,7 +137,8 @@ def _check_count(count: int, display_name: str) -> None:
 
 
 def _clean_name(cell: str) -> str:
-    name = cell.strip()
+    # Spreadsheets break lines in headers; a name has one.
+    name = _LINE_BREAK.sub(" ", cell.strip())
     if len(name) >= 2 and name[0] == name[-1] == '"':
         # A space before the quote kept it from being read as one: `a, "b"`.
         name = name[1:-1].replace('""', '"').strip()
@@ -179,7 +181,7 @@ def _rows(text: str, delimiter: str, *, is_all: bool) -> list[list[str]]:
     except csv.Error:
         return []
     if len(rows) < _SAMPLED_ROWS and not is_all:
-        rows = rows[:-1]  # the last one is cut off
+        rows = rows[:-1] or rows  # the last one is cut off
     return [row for row in rows if row and any(cell.strip() for cell in row)]
 
 

@@ -94,9 +94,9 @@ def _open_rows(source: BinaryIO, display_name: str, stated: TableFormat | None) 
     source.seek(0)
     magic = source.read(4)
     is_parquet = magic == PARQUET
-    if stated is TableFormat.PARQUET and not is_parquet:
+    if stated is TableFormat.PARQUET and magic and not is_parquet:
         raise refusal(
-            Reason.BAD_PARQUET if magic else Reason.EMPTY_FILE,
+            Reason.BAD_PARQUET,
             f"'{display_name}' was said to be Parquet, and is not: it does not begin with PAR1. Upload it "
             "without saying a format, or with the right one.",
         )

@@ -1,8 +1,8 @@
 """Moments of columns, accumulated batch by batch without loss of digits.
 
 Means and sums of squared deviations are merged as in Chan, Golub and LeVeque (1979), "Updating formulae and
-a pairwise algorithm for computing sample variances": deviations are taken from each batch's own mean, so
-that a large common offset cancels before anything is squared.
+a pairwise algorithm for computing sample variances": deviations are taken from each batch's own mean. All
+of it happens after the mean of the first batch is taken away, so that a large common offset costs no digits.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class ColumnMoments:
 
     def __init__(self) -> None:
         self._count = 0
+        self._shift = 0.0
         self._mean = 0.0
         self._squares = 0.0
         self._minimum = np.inf
@@ -37,8 +38,11 @@ class ColumnMoments:
             return
         self._minimum = min(self._minimum, float(kept.min()))
         self._maximum = max(self._maximum, float(kept.max()))
-        mean = float(kept.mean())
-        deviations = kept - mean
+        if not self._count:
+            self._shift = float(kept.mean())
+        shifted = kept - self._shift
+        mean = float(shifted.mean())
+        deviations = shifted - mean
         squares = float(deviations @ deviations)
         count = self._count + kept.size
         step = mean - self._mean
@@ -54,7 +58,7 @@ class ColumnMoments:
         if minimum == maximum:
             # Rounding in the mean must not give a constant column a deviation.
             return ColumnStatistics(minimum, maximum, minimum, 0.0)
-        mean = min(max(self._mean, minimum), maximum)
+        mean = min(max(self._shift + self._mean, minimum), maximum)
         return ColumnStatistics(minimum, maximum, mean, float(np.sqrt(self._squares / self._count)))
 
 
@@ -63,6 +67,7 @@ class JointMoments:
 
     def __init__(self, width: int) -> None:
         self._count = 0
+        self._shift = np.zeros(width)
         self._mean = np.zeros(width)
         self._products = np.zeros((width, width))
         self._minimum = np.full(width, np.inf)
@@ -80,8 +85,11 @@ class JointMoments:
             return
         self._minimum = np.minimum(self._minimum, kept.min(axis=0))
         self._maximum = np.maximum(self._maximum, kept.max(axis=0))
-        mean = kept.mean(axis=0)
-        deviations = kept - mean
+        if not self._count:
+            self._shift = kept.mean(axis=0)
+        shifted = kept - self._shift
+        mean = shifted.mean(axis=0)
+        deviations = shifted - mean
         size = len(kept)
         count = self._count + size
         step = mean - self._mean
