@@ -1,0 +1,269 @@
+"""Jobs created, listed, cancelled, retried and deleted through a real channel."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2, task_pb2
+
+from kmeans_client import Client, KMeansError
+from kmeans_client.errors import translated
+from services.core.jobs import JobEvent
+
+
+def spec(dataset: dataset_pb2.Dataset, **fields: Any) -> job_pb2.JobSpec:
+    return job_pb2.JobSpec(dataset=dataset.name, **fields)
+
+
+def refusal(error: pytest.ExceptionInfo[KMeansError]) -> tuple[grpc.StatusCode, str]:
+    return error.value.code, error.value.reason
+
+
+def test_a_job_with_every_default(client: Client, backends: Any, dataset: dataset_pb2.Dataset) -> None:
+    created = client.create_job(spec(dataset))
+    job = created.job
+    assert job.state == job_pb2.JOB_STATE_PENDING
+    assert job.display_name == "three.csv"
+    assert list(job.spec.columns) == ["a", "b"]
+    assert len(job.spec.covariances) == 6
+    assert (job.spec.max_k, job.spec.n_experiments, job.spec.n_init, job.spec.max_iter) == (10, 10, 10, 300)
+    assert (job.spec.scale, job.spec.seed) == (True, 0)
+    assert job.spec.assignment == job_pb2.ASSIGNMENT_LIKELIHOOD
+    assert (job.row_count, job.skipped_row_count) == (148, 2)
+    assert created.planned_task_count == 600
+    assert created.estimated_core_seconds > 0
+    assert client.get_job(job.name) == job
+    assert backends.queue.receive_events(0) == (JobEvent(job.name.removeprefix("jobs/")),)
+
+
+def test_validate_only_keeps_nothing(client: Client, backends: Any, dataset: dataset_pb2.Dataset) -> None:
+    created = client.create_job(spec(dataset, max_k=3, n_experiments=2), validate_only=True)
+    assert created.job.name == ""
+    assert created.job.row_count == 148
+    assert created.planned_task_count == 36
+    assert created.estimated_core_seconds > 0
+    assert list(client.list_jobs()) == []
+    assert backends.queue.receive_events(0) == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"max_k": 0}, {"spec.max_k"}),
+        (
+            {"max_k": 51, "n_experiments": 101, "n_init": 2049},
+            {"spec.max_k", "spec.n_experiments", "spec.n_init"},
+        ),
+        ({"max_iter": 0, "seed": -1}, {"spec.max_iter", "spec.seed"}),
+        ({"covariances": [1, 1]}, {"spec.covariances"}),
+        ({"covariances": [0]}, {"spec.covariances[0]"}),
+        ({"assignment": 9}, {"spec.assignment"}),
+        ({"columns": ["zz"]}, {"spec.columns"}),
+        ({"columns": ["farm"]}, {"spec.columns"}),
+        ({"columns": ["a", "a"]}, {"spec.columns"}),
+        ({"columns": ["a", "flat"]}, {"spec.columns"}),
+    ],
+)
+def test_a_wrong_spec_names_every_field(
+    client: Client, dataset: dataset_pb2.Dataset, fields: dict[str, Any], wrong: set[str]
+) -> None:
+    with pytest.raises(KMeansError) as refused:
+        client.create_job(spec(dataset, **fields))
+    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert {violation.field for violation in refused.value.violations} == wrong
+    assert all(violation.description for violation in refused.value.violations)
+    assert list(client.list_jobs()) == []
+
+
+def test_fewer_rows_than_clusters(client: Client) -> None:
+    small = client.upload_dataset(io.BytesIO(b"a\n1\n2\n3\n"), display_name="t")
+    with pytest.raises(KMeansError) as refused:
+        client.create_job(spec(small))
+    assert [violation.field for violation in refused.value.violations] == ["spec.max_k"]
+
+
+def test_a_job_needs_a_dataset(client: Client) -> None:
+    for name, code in (
+        ("", grpc.StatusCode.INVALID_ARGUMENT),
+        ("jobs/a", grpc.StatusCode.INVALID_ARGUMENT),
+        ("datasets/a", grpc.StatusCode.NOT_FOUND),
+    ):
+        with pytest.raises(KMeansError) as refused:
+            client.create_job(job_pb2.JobSpec(dataset=name))
+        assert refused.value.code is code
+
+
+def test_a_title_has_a_bound(client: Client, dataset: dataset_pb2.Dataset) -> None:
+    with pytest.raises(KMeansError) as refused:
+        client.create_job(spec(dataset), display_name="x" * 256)
+    assert [violation.field for violation in refused.value.violations] == ["display_name"]
+
+
+def test_the_same_request_id_is_one_job(client: Client, dataset: dataset_pb2.Dataset) -> None:
+    request_id = str(uuid.uuid4())
+    first = client.create_job(spec(dataset, max_k=4), request_id=request_id)
+    assert client.create_job(spec(dataset, max_k=4), request_id=request_id) == first
+    for changed in (
+        {"spec": spec(dataset, max_k=5)},
+        {"spec": spec(dataset, max_k=4), "display_name": "another"},
+    ):
+        with pytest.raises(KMeansError) as refused:
+            client.create_job(**changed, request_id=request_id)  # type: ignore[arg-type]
+        assert refusal(refused) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    with pytest.raises(KMeansError) as refused:
+        client.create_job(spec(dataset), request_id="mine")
+    assert refusal(refused) == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST_ID")
+    assert len(list(client.list_jobs())) == 1
+
+
+def test_a_queue_that_does_not_answer_loses_no_job(
+    client: Client, backends: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    backends.queue.close()
+    job = client.create_job(spec(dataset)).job
+    assert client.cancel_job(job.name).state == job_pb2.JOB_STATE_CANCELLED
+
+
+def test_jobs_are_listed_by_state_and_dataset(
+    client: Client, jobs: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    other = client.upload_dataset(
+        io.BytesIO(b"a\n" + b"\n".join(b"%d" % i for i in range(20))), display_name="o"
+    )
+    first, second = (client.create_job(spec(dataset)).job.name for _ in range(2))
+    third = client.create_job(spec(other)).job.name
+    client.cancel_job(second)
+    assert {job.name for job in client.list_jobs()} == {first, second, third}
+    assert [job.name for job in client.list_jobs(dataset=other.name)] == [third]
+    cancelled = client.list_jobs(states=[job_pb2.JOB_STATE_CANCELLED], dataset=dataset.name)
+    assert [job.name for job in cancelled] == [second]
+    page = jobs.ListJobs(job_service_pb2.ListJobsRequest(page_size=1, states=[1]))
+    for request in ({"states": [1, 2]}, {"dataset": dataset.name}, {}):
+        with pytest.raises(KMeansError) as refused, translated("here"):
+            jobs.ListJobs(job_service_pb2.ListJobsRequest(page_token=page.next_page_token, **request))
+        assert refusal(refused) == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_PAGE_TOKEN")
+    for request, field in (({"states": [0]}, "states[0]"), ({"dataset": "x"}, "dataset")):
+        with pytest.raises(KMeansError) as refused, translated("here"):
+            jobs.ListJobs(job_service_pb2.ListJobsRequest(**request))
+        assert [violation.field for violation in refused.value.violations] == [field]
+
+
+def test_a_job_runs_is_cancelled_and_deleted(
+    client: Client, backends: Any, bench: Any, done: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    name = client.create_job(spec(dataset, max_k=2, n_experiments=1)).job.name
+    keys = bench.start(name)
+    bench.finish(keys[:5], done)
+    job = client.get_job(name)
+    assert job.state == job_pb2.JOB_STATE_RUNNING
+    assert (job.task_counts.done, job.task_counts.pending, job.task_counts.total) == (5, 7, 12)
+    assert job.HasField("start_time")
+    assert not job.HasField("end_time")
+    with pytest.raises(KMeansError) as refused:
+        client.delete_job(name)
+    assert refusal(refused) == (grpc.StatusCode.FAILED_PRECONDITION, "JOB_NOT_ENDED")
+    job = client.cancel_job(name)
+    assert job.state == job_pb2.JOB_STATE_CANCELLED
+    assert (job.task_counts.done, job.task_counts.cancelled) == (5, 7)
+    assert client.cancel_job(name) == job
+    client.delete_job(name)
+    with pytest.raises(KMeansError) as refused:
+        client.get_job(name)
+    assert refusal(refused) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+
+
+def test_failed_tasks_are_retried(
+    client: Client, backends: Any, bench: Any, done: Any, failed: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    name = client.create_job(spec(dataset, max_k=2, n_experiments=1)).job.name
+    keys = bench.start(name)
+    bench.finish(keys[:4], failed)
+    bench.finish(keys[4:], done)
+    bench.close(name)
+    assert client.get_job(name).state == job_pb2.JOB_STATE_FAILED
+    task = client.get_task(f"{name}/tasks/{keys[0].short_id}")
+    assert (task.state, task.error) == (task_pb2.TASK_STATE_ERROR, "The worker ran out of memory.")
+    backends.queue.receive_events(0)
+    job = client.retry_job(name)
+    assert (job.state, job.task_counts.pending) == (job_pb2.JOB_STATE_RUNNING, 4)
+    assert len(backends.queue.receive_events(0)) == 1
+    named = f"{name}/tasks/{keys[-1].short_id}"
+    assert client.retry_job(name, [named]).task_counts.pending == 5
+
+
+def test_only_tasks_of_the_job_are_retried(client: Client, bench: Any, dataset: dataset_pb2.Dataset) -> None:
+    name = client.create_job(spec(dataset, max_k=1)).job.name
+    bench.start(name)
+    for task, code in (
+        ("jobs/other/tasks/0-1-full-tied", grpc.StatusCode.INVALID_ARGUMENT),
+        (f"{name}/tasks/0-1", grpc.StatusCode.INVALID_ARGUMENT),
+        (f"{name}/tasks/0-2-full-tied", grpc.StatusCode.NOT_FOUND),
+    ):
+        with pytest.raises(KMeansError) as refused:
+            client.retry_job(name, [task])
+        assert refused.value.code is code
+
+
+def test_tasks_are_listed_by_key_or_score_and_filtered(
+    client: Client, jobs: Any, bench: Any, done: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    name = client.create_job(spec(dataset, max_k=3, n_experiments=2)).job.name
+    keys = bench.start(name)
+    bench.finish(keys[:10], done)
+    tasks = list(client.list_tasks(name))
+    assert [task.name for task in tasks] == [f"{name}/tasks/{key.short_id}" for key in sorted(keys)]
+    assert not any(task.clusters for task in tasks)
+    best = [task.result.bic for task in client.list_tasks(name, best_first=True) if task.HasField("result")]
+    assert best == sorted(best, reverse=True)
+    assert len(best) == 10
+    filtered = list(client.list_tasks(name, covariances=["diag-tied"], k=2, experiment=1))
+    assert [task.name for task in filtered] == [f"{name}/tasks/1-2-diag-tied"]
+    states = [task_pb2.TASK_STATE_DONE]
+    assert len(list(client.list_tasks(name, states=states))) == 10
+    request = job_service_pb2.ListTasksRequest(parent=name, page_size=7)
+    seen = []
+    while True:
+        page = jobs.ListTasks(request)
+        seen += [task.name for task in page.tasks]
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert seen == [task.name for task in tasks]
+    for wrong, field in (
+        ({"order": 9}, "order"),
+        ({"states": [9]}, "states[0]"),
+        ({"covariances": [0]}, "covariances[0]"),
+        ({"parent": "jobs/"}, "parent"),
+    ):
+        with pytest.raises(KMeansError) as refused, translated("here"):
+            jobs.ListTasks(job_service_pb2.ListTasksRequest(**{"parent": name, **wrong}))
+        assert [violation.field for violation in refused.value.violations] == [field]
+
+
+def test_somebody_elses_job_is_not_there(
+    client: Client, backends: Any, bench: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    job = bench.job(client.create_job(spec(dataset)).job.name)
+    backends.store.insert_job(replace(job, id="theirs", owner="somebody", request_id=""))
+    bench.start("jobs/theirs")
+    for call in (
+        lambda: client.get_job("jobs/theirs"),
+        lambda: client.cancel_job("jobs/theirs"),
+        lambda: client.retry_job("jobs/theirs"),
+        lambda: client.delete_job("jobs/theirs"),
+        lambda: client.get_report("jobs/theirs"),
+        lambda: list(client.list_tasks("jobs/theirs")),
+        lambda: list(client.watch_job("jobs/theirs")),
+        lambda: list(client.stream_labels("jobs/theirs")),
+        lambda: client.get_task("jobs/theirs/tasks/0-1-full-tied"),
+        lambda: list(client.stream_labels("jobs/theirs/tasks/0-1-full-tied")),
+    ):
+        with pytest.raises(KMeansError) as refused:
+            call()
+        assert refusal(refused) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+    assert len(list(client.list_jobs())) == 1

@@ -1,0 +1,113 @@
+"""Reports, clusters and labels of jobs that the real kernel fitted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from kmeans.v1 import dataset_pb2, job_pb2, task_pb2
+
+from kmeans_client import Client, KMeansError, covariance_name
+from services.gateway import labels as labels_module
+
+
+@pytest.fixture
+def fitted(client: Client, bench: Any, dataset: dataset_pb2.Dataset) -> tuple[job_pb2.Job, dict[Any, Any]]:
+    spec = job_pb2.JobSpec(dataset=dataset.name, max_k=4, n_experiments=2, n_init=4, seed=7)
+    name = client.create_job(spec).job.name
+    fits = bench.run(name)
+    return client.get_job(name), fits
+
+
+def test_the_report_recommends_the_true_k(client: Client, fitted: Any) -> None:
+    job, fits = fitted
+    assert job.state == job_pb2.JOB_STATE_SUCCEEDED
+    report = client.get_report(job.name)
+    assert report.complete
+    assert (report.job, report.min_members) == (job.name, 30)
+    assert report.best.k == 3
+    assert not report.best.at_edge
+    highest = max(fit.bic for fit in fits.values())
+    best = min(key for key, fit in fits.items() if fit.bic == highest)
+    assert report.best.task == f"{job.name}/tasks/{best.short_id}"
+    assert report.best.result.bic == highest
+    assert [covariance_name(entry.covariance) for entry in report.covariances] == [
+        covariance_name(covariance) for covariance in job.spec.covariances
+    ]
+    for entry in report.covariances:
+        assert [point.k for point in entry.points] == [1, 2, 3, 4]
+        assert entry.best.k == 3
+    assert list(report.correlation.columns) == ["longitude", "a", "b", "flat"]
+    assert "2 of 150 rows" in report.warnings[0]
+    assert "95 %" in report.interval_method
+
+
+def test_the_bound_on_members_decides_what_counts(client: Client, fitted: Any) -> None:
+    job, _ = fitted
+    report = client.get_report(job.name, min_members=120)
+    assert report.best.k == 1
+    assert not client.get_report(job.name, min_members=1000).HasField("best")
+    with pytest.raises(KMeansError) as refused:
+        client.get_report(job.name, min_members=0)
+    assert [violation.field for violation in refused.value.violations] == ["min_members"]
+
+
+def test_a_task_shows_its_clusters_in_original_units(client: Client, fitted: Any) -> None:
+    job, _ = fitted
+    best = client.get_report(job.name).best
+    task = client.get_task(best.task)
+    assert task.state == task_pb2.TASK_STATE_DONE
+    assert task.result == best.result
+    centers = sorted(tuple(round(value) for value in cluster.center) for cluster in task.clusters)
+    assert centers == [(0, 0), (0, 6), (6, 0)]
+    assert sum(cluster.count for cluster in task.clusters) == job.row_count
+    assert math.isclose(sum(cluster.weight for cluster in task.clusters), 1.0)
+    assert all(0.3 < value < 0.7 for cluster in task.clusters for value in cluster.standard_deviation)
+
+
+@pytest.mark.parametrize("run_labels", [200_000, 64])
+def test_labels_are_those_that_were_scored(
+    client: Client, fitted: Any, monkeypatch: pytest.MonkeyPatch, run_labels: int
+) -> None:
+    monkeypatch.setattr(labels_module, "MAX_RUN_LABELS", run_labels)
+    job, fits = fitted
+    for key, fit in fits.items():
+        name = f"{job.name}/tasks/{key.short_id}"
+        runs = list(client.stream_labels(name))
+        assert {run.task for run in runs} == {name}
+        assert [run.first_row for run in runs] == list(range(0, 150, run_labels))
+        labels = np.array([label for run in runs for label in run.labels])
+        assert len(labels) == 150
+        assert np.flatnonzero(labels == -1).tolist() == [10, 70]
+        np.testing.assert_array_equal(labels[labels >= 0], fit.labels)
+
+
+def test_labels_of_a_job_are_those_of_its_best_task(client: Client, fitted: Any) -> None:
+    job, _ = fitted
+    assert next(client.stream_labels(job.name)).task == client.get_report(job.name).best.task
+    few = next(client.stream_labels(job.name, min_members=120)).task
+    assert few == client.get_report(job.name, min_members=120).best.task
+
+
+def test_labels_need_a_fit(client: Client, bench: Any, failed: Any, dataset: dataset_pb2.Dataset) -> None:
+    name = client.create_job(job_pb2.JobSpec(dataset=dataset.name, max_k=1)).job.name
+    keys = bench.start(name)
+    bench.finish(keys[:1], failed)
+    for resource, code, reason in (
+        (name, grpc.StatusCode.FAILED_PRECONDITION, "NO_FIT_QUALIFIES"),
+        (f"{name}/tasks/{keys[0].short_id}", grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_FITTED"),
+        (f"{name}/tasks/{keys[1].short_id}", grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_FITTED"),
+        (f"{name}/tasks/0-9-full-tied", grpc.StatusCode.NOT_FOUND, "TASK_NOT_FOUND"),
+        ("jobs/none", grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
+        ("tasks/none", grpc.StatusCode.INVALID_ARGUMENT, "BAD_NAME"),
+    ):
+        with pytest.raises(KMeansError) as refused:
+            next(client.stream_labels(resource))
+        assert (refused.value.code, refused.value.reason) == (code, reason)
+    report = client.get_report(name)
+    assert not report.complete
+    assert not report.HasField("best")
+    assert "1 of 60 tasks failed" in " ".join(report.warnings)
