@@ -8,6 +8,7 @@ import io
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -241,6 +242,30 @@ def test_a_store_that_does_not_answer_is_unavailable_with_a_hint(
     assert error.code is grpc.StatusCode.UNAVAILABLE
     assert error.reason == "STORE_CLOSED"
     assert error.retry_after_seconds == 1
+
+
+def test_a_file_is_uploaded_by_its_path_under_its_own_name(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "soil.csv"
+    path.write_bytes(b"a\n1\n")
+    assert client.upload_dataset(path).display_name == "soil.csv"
+    with path.open("rb") as opened:
+        assert client.upload_dataset(opened).display_name == "soil.csv"
+    with pytest.raises(FileNotFoundError):
+        client.upload_dataset(tmp_path / "none.csv")
+
+
+def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
+    client: Client, backends: Any, settle: Any
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell():
+                raise OSError("the disk is gone")
+            return super().read(4)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        client.upload_dataset(Broken(b"a,b\n1,2\n"), display_name="t")
+    settle(lambda: is_empty(backends))
 
 
 def refused_upload(

@@ -1,0 +1,145 @@
+"""The retry policy as data, and in use against a server that fails at first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kmeans.v1 import dataset_service_pb2, job_pb2, job_service_pb2
+
+from kmeans_client import Client, KMeansError, Unreachable
+from kmeans_client.channel import retry_policy
+from kmeans_client.watching import resume_delay_seconds
+
+# Repeating these could do something twice, or cannot be done by gRPC: a stream of requests is gone.
+NOT_REPEATED = {
+    "kmeans.v1.DatasetService/UploadDataset",
+    "kmeans.v1.DatasetService/DeleteDataset",
+    "kmeans.v1.JobService/DeleteJob",
+    "kmeans.v1.JobService/RetryJob",
+    "kmeans.v1.JobService/Predict",
+}
+
+
+class Flaky:
+    """Answers UNAVAILABLE so many times, then well; counts the calls."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.details: bytes | None = None
+        self.calls: list[str] = []
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        method = handler_call_details.method
+
+        def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+            self.calls.append(method.rpartition("/")[2])
+            if len(self.calls) <= self.failures:
+                if self.details is not None:
+                    context.set_trailing_metadata((("grpc-status-details-bin", self.details),))
+                context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+            return job_pb2.Job(name="jobs/a").SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+class _Handler(grpc.GenericRpcHandler):
+    def __init__(self, flaky: Flaky) -> None:
+        self.service = flaky.service  # type: ignore[method-assign, assignment]
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def flaky() -> Flaky:
+    return Flaky()
+
+
+@pytest.fixture
+def client(flaky: Flaky) -> Iterator[Client]:
+    with ThreadPoolExecutor(2) as pool:
+        server = grpc.server(pool, handlers=[_Handler(flaky)])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        with Client(f"127.0.0.1:{port}", timeout_seconds=20) as client:
+            yield client
+        server.stop(0).wait()
+
+
+def test_the_policy_decides_on_every_rpc() -> None:
+    policy = json.loads(retry_policy())
+    repeated = {
+        f"{name['service']}/{name['method']}" for entry in policy["methodConfig"] for name in entry["name"]
+    }
+    rpcs = {
+        f"{service.full_name}/{method.name}"
+        for file in (dataset_service_pb2.DESCRIPTOR, job_service_pb2.DESCRIPTOR)
+        for service in file.services_by_name.values()
+        for method in service.methods
+    }
+    assert repeated | NOT_REPEATED == rpcs
+    assert not repeated & NOT_REPEATED
+    for entry in policy["methodConfig"]:
+        assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+        assert 2 <= entry["retryPolicy"]["maxAttempts"] <= 5
+
+
+def test_a_call_that_is_safe_to_repeat_is_repeated(client: Client, flaky: Flaky) -> None:
+    flaky.failures = 2
+    assert client.get_job("jobs/a").name == "jobs/a"
+    assert flaky.calls == ["GetJob"] * 3
+
+
+def test_a_call_that_is_not_safe_to_repeat_is_not_repeated(client: Client, flaky: Flaky) -> None:
+    flaky.failures = 1
+    with pytest.raises(KMeansError) as failed:
+        client.retry_job("jobs/a")
+    assert failed.value.code is grpc.StatusCode.UNAVAILABLE
+    assert flaky.calls == ["RetryJob"]
+
+
+def test_repeating_is_bounded(client: Client, flaky: Flaky) -> None:
+    flaky.failures = 100
+    with pytest.raises(Unreachable):
+        client.get_job("jobs/a")
+    assert len(flaky.calls) <= 5
+
+
+def test_a_damaged_status_is_still_an_error(client: Client, flaky: Flaky) -> None:
+    flaky.failures, flaky.details = 1, b"\xff\xff\xff"
+    with pytest.raises(KMeansError) as failed:
+        client.delete_job("jobs/a")
+    assert "not now" in str(failed.value)
+
+
+def test_nobody_at_the_address() -> None:
+    with Client("127.0.0.1:1") as client:
+        with pytest.raises(Unreachable) as failed:
+            client.delete_job("jobs/a")
+        assert "127.0.0.1:1" in str(failed.value)
+        assert (failed.value.code, failed.value.reason) == (grpc.StatusCode.UNAVAILABLE, "UNREACHABLE")
+        with pytest.raises(Unreachable):
+            client.wait_until_ready(0.05)
+
+
+def test_a_watch_that_never_began_fails_at_once() -> None:
+    with Client("127.0.0.1:1") as client, pytest.raises(Unreachable):
+        next(client.watch_job("jobs/a"))
+
+
+@given(st.integers(0, 1000), st.floats(0, 1))
+def test_delays_are_bounded_and_never_zero(resumes: int, chance: float) -> None:
+    assert 0.1 <= resume_delay_seconds(resumes, chance) <= 5.0
+
+
+def test_delays_grow() -> None:
+    delays = [resume_delay_seconds(resumes, 0.5) for resumes in range(8)]
+    assert delays == sorted(delays)
+    assert delays[0] < 0.2 < 3 < delays[-1]
