@@ -56,7 +56,7 @@ def estimate_task_seconds(
     for full-untied and d for every model whose metric is a diagonal or is shared (whitened once).
     """
     per_distance = d * (d + 3) / 2 if covariance is Covariance.FULL_UNTIED else d + 1
-    iterations = min(max_iter, 8 + 4 * k)
+    iterations = min(max_iter, 5 + k)
     operations = n_init * iterations * n * (k * (per_distance + 3) + d * d)
     return _TASK_OVERHEAD_SECONDS + operations / _OPERATIONS_PER_SECOND
 
