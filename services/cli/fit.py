@@ -22,6 +22,7 @@ from services.cli.labels import write_labelled_table
 from services.cli.progress import follow
 from services.cli.render import json_report, print_recommendation
 from services.cli.requests import job_spec
+from services.cli.signals import Interrupted
 
 __all__ = ["fit"]
 
@@ -110,7 +111,7 @@ def _fit(
     job = _resume_or_create(client, dataset, wanted, err)
     try:
         job = follow(client.watch_job(job.name, job_only=True), err, quiet=as_json and not err.is_terminal)
-    except KeyboardInterrupt:
+    except Interrupted:
         err.print(
             f"Interrupted. {job.name} is kept; run the same command again to go on with it.", highlight=False
         )

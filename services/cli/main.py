@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from types import FrameType
-from typing import NoReturn
 
 import grpc
 import typer
@@ -16,6 +12,7 @@ from services.cli import dataset_commands, job_commands
 from services.cli.fit import fit
 from services.cli.labels import labels
 from services.cli.logs import configure_logs
+from services.cli.signals import Interrupted, raise_on_signals
 from services.cli.up import up
 from services.core.errors import ServiceError, Unavailable
 
@@ -24,7 +21,6 @@ __all__ = ["app", "run"]
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_UNREACHABLE = 3
-_EXIT_SIGNAL = 128
 
 # What the service answers when something inside it broke, rather than when the request is wrong.
 _INTERNAL = {grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNKNOWN}
@@ -49,35 +45,21 @@ app.command()(job_commands.cancel)
 app.command()(job_commands.retry)
 
 
-def run() -> NoReturn:
+def run() -> None:
     """Run the command line; exit 0 done, 1 the job failed, 2 bad input, 3 unreachable."""
     configure_logs("warning", "text")
-    received: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    raise_on_signals()
     try:
-        code = app(standalone_mode=False) or 0
-    except KeyboardInterrupt:
-        code = _EXIT_SIGNAL + (received[0] if received else signal.SIGINT)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_FAILED
-    except typer.Exit as error:
-        code = error.exit_code
+        app()
+    except Interrupted as signalled:
+        sys.exit(signalled.exit_code)
     except Unreachable as error:
-        code = _complain(str(error), EXIT_UNREACHABLE)
+        sys.exit(_complain(error.message, EXIT_UNREACHABLE))
     except KMeansError as error:
-        code = _complain(error.message, EXIT_FAILED if error.code in _INTERNAL else EXIT_BAD_INPUT)
+        sys.exit(_complain(error.message, EXIT_FAILED if error.code in _INTERNAL else EXIT_BAD_INPUT))
     except ServiceError as error:
         unreachable = isinstance(error, Unavailable)
-        code = _complain(error.message, EXIT_UNREACHABLE if unreachable else EXIT_BAD_INPUT)
-    sys.exit(code)
+        sys.exit(_complain(error.message, EXIT_UNREACHABLE if unreachable else EXIT_BAD_INPUT))
 
 
 def _complain(message: str, code: int) -> int:

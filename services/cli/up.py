@@ -9,6 +9,7 @@ import typer
 
 from services.cli.consoles import consoles
 from services.cli.logs import configure_logs
+from services.cli.signals import Interrupted
 from services.core.settings import read_settings
 
 __all__ = ["up"]
@@ -35,5 +36,5 @@ def up(
         out.print(f"The service listens on {listening}. Stop it with Ctrl-C.", highlight=False)
         try:
             threading.Event().wait()
-        except KeyboardInterrupt:
+        except Interrupted:
             out.print("Stopping: unfinished jobs go on at the next start.", highlight=False)

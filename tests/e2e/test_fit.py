@@ -89,8 +89,8 @@ def test_labels_stand_beside_their_rows(program: Program, penguins: Path) -> Non
     ("content", "sentence"),
     [
         (b"", "is empty"),
-        (b"a,b\n", "header"),
-        (b"a,b\n1,2\n3\n5,6\n", "row 2"),
+        (b"a,b\n", "has no rows"),
+        (b"a,b\n1,2\n3\n5,6\n", "Row 2"),
         (b"a,b\n1,2\n3,x\n5,6\n", "nothing to cluster on|not numeric|row 2"),
         (b"a,a\n1,2\n3,4\n", "'a'"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "PNG|binary"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from services.backends.open import open_store
 from services.core.jobs import Job, JobFilter, JobState
 from services.core.pages import PageRequest
 from services.core.tasks import Task, TaskState
-from tests.e2e.conftest import Program, await_that
+from tests.e2e.conftest import EXAMPLES, Program, await_that
 
 # Long enough (several seconds) to be interrupted in the middle, whatever the machine.
 LONG = ("--max-k", "8", "--experiments", "6", "--n-init", "40", "--workers", "2")
@@ -33,10 +34,22 @@ def finished(home: Path) -> dict[str, Task]:
     return {task_id: task for task_id, task in stored(home)[1].items() if task.state in FINISHED}
 
 
+@pytest.fixture(scope="module")
+def undisturbed_scores(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    found = Program(tmp_path_factory.mktemp("undisturbed")).json("fit", EXAMPLES / "soil_field.csv", *LONG)
+    scores = found["scores"]
+    assert isinstance(scores, list)
+    return scores
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("wanted", [1, 60])
 def test_fit_goes_on_where_it_was_interrupted(
-    program: Program, soil_field: Path, number: signal.Signals, wanted: int
+    program: Program,
+    soil_field: Path,
+    undisturbed_scores: list[dict[str, Any]],
+    number: signal.Signals,
+    wanted: int,
 ) -> None:
     process = program.start("fit", soil_field, *LONG)
     await_that(lambda: len(finished(program.home)) >= wanted, f"{wanted} finished tasks")
@@ -60,9 +73,7 @@ def test_fit_goes_on_where_it_was_interrupted(
     assert {task.state for task in tasks.values()} <= FINISHED
     for task_id, task in before.items():
         assert tasks[task_id] == task, "a finished task was run again"
-    undisturbed = Program(program.folder / "undisturbed")
-    undisturbed.folder.mkdir()
-    assert undisturbed.json("fit", soil_field, *LONG)["scores"] == again["scores"]
+    assert again["scores"] == undisturbed_scores
 
 
 def test_up_takes_up_the_job_it_had_accepted(program: Program, soil_field: Path) -> None:
