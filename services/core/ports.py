@@ -194,6 +194,9 @@ class LeaseStore(Protocol):
     def release_lease(self, name: str, holder: str) -> None:
         """Give it up if it is ours."""
 
+    def remove_leases(self, ended_before: datetime) -> int:
+        """Forget leases that ended before this time, whoever held them; return how many."""
+
 
 class Store(DatasetStore, JobStore, TaskStore, LeaseStore, Protocol):
     """The job store: datasets, jobs, tasks and leases. The one source of truth."""

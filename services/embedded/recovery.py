@@ -16,12 +16,13 @@ _log = structlog.get_logger()
 
 
 def recover(store: Store, objects: ObjectStore, before: datetime) -> None:
-    """Take back every claim made, and remove every upload begun, before this time.
+    """Take back every claim and lease that ends, and remove every upload begun, before this time.
 
     Only right where nobody else uses the store: the holder of the home's lock passes the end of time.
     """
     for job_id in store.expire_leases(before):
         _log.info("taking up a job that was interrupted", job_id=job_id)
+    store.remove_leases(before)
     keys = objects.list_keys("datasets/", older_than=before)
     for dataset_id, orphans in itertools.groupby(sorted(keys), key=lambda key: key.split("/")[1]):
         try:

@@ -47,6 +47,7 @@ class Sweep:
             return None
         for job_id in self._store.expire_leases(now):
             self._logger.warning("tasks handed back: their worker's lease ended", job_id=job_id)
+        self._store.remove_leases(now)
         self._fail_dead_bundles()
         # Every unfinished job gets a turn: it finds lost events, lost bundles and jobs to be closed alike.
         return tuple(job.id for job in self._store.unfinished_jobs())

@@ -56,3 +56,12 @@ def test_a_lease_outlives_its_process(open_store: Callable[[], Store]) -> None:
     assert first.acquire_lease("sweep", "a", LATER, NOW)
     first.close()
     assert not open_store().acquire_lease("sweep", "b", LATER, NOW)
+
+
+def test_ended_leases_are_forgotten(store: Store) -> None:
+    assert store.acquire_lease("ended", "a", LATER, NOW)
+    assert store.acquire_lease("held", "a", AFTER, NOW)
+    assert store.remove_leases(AFTER) == 1
+    assert store.remove_leases(AFTER) == 0
+    assert not store.acquire_lease("held", "b", AFTER, NOW)
+    assert store.acquire_lease("ended", "b", LATER, NOW)

@@ -32,3 +32,9 @@ class SqliteLeases:
         """See the port."""
         with self._database.write() as transaction:
             transaction.execute("DELETE FROM leases WHERE name = ? AND holder = ?", (name, holder))
+
+    def remove_leases(self, ended_before: datetime) -> int:
+        """See the port."""
+        with self._database.write() as transaction:
+            cursor = transaction.execute("DELETE FROM leases WHERE until < ?", (to_micros(ended_before),))
+            return cursor.rowcount
