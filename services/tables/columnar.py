@@ -78,6 +78,7 @@ def _read_batches(source: BinaryIO, display_name: str, chosen: list[int], texts:
         for batch in file.iter_batches(batch_size=rows, use_threads=False):
             columns = [batch.column(index) for index in chosen]
             kept = pa.RecordBatch.from_arrays(columns, [str(index) for index in chosen])
+            kept.validate(full=True)  # text that is not UTF-8 and indices that point nowhere
             row_bytes = sum((_text_bytes(column) for column in columns), np.zeros(len(kept), dtype=np.int64))
             size_bytes += int(row_bytes.sum())
             if size_bytes > limits.MAX_TEXT_BYTES or row_bytes.max(initial=0) > limits.BLOCK_BYTES:
@@ -112,7 +113,8 @@ def _unfold(batch: Any, row_bytes: NDArray[np.int64]) -> Iterator[Any]:
 def _told_as_refusals(display_name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, KeyError, OSError) as error:
+        # Damaged names come as UnicodeDecodeError or KeyError from pyarrow's own lookups.
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk, not the file
         raise refusal(

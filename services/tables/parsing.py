@@ -116,7 +116,7 @@ def _first_guess(rows: Rows, display_name: str) -> _Layout:
     if first is None:
         raise refusal(
             Reason.HEADER_ONLY,
-            f"'{display_name}' names {len(rows.names)} columns and has no rows. Add the data.",
+            f"'{display_name}' has column names ({len(rows.names)}) and no rows. Add the data.",
         )
     texts: dict[int, tuple[int, str]] = {}
     empty = set()

@@ -101,7 +101,7 @@ class StoredTable:
 def _told_as_loss() -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, KeyError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk, not the bytes
         raise DataLoss("The stored table is damaged. Upload the file again.", "TABLE_DAMAGED") from error

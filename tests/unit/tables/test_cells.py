@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.tables.cells import MAX_MAGNITUDE, MISSING, read_numbers, read_texts
@@ -67,6 +67,7 @@ def test_with_decimal_commas_points_and_thousands_are_not_guessed(text: str) -> 
     assert read_numbers(pa.array(["1,5", text]), ",").stray == (1, text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, max_value=1e100, min_value=-1e100)))
 def test_every_float_survives_its_shortest_text(values: list[float]) -> None:
     plain = [repr(value) for value in values]

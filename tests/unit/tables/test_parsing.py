@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -199,6 +199,7 @@ def written_tables(draw: st.DrawFn) -> tuple[bytes, dict[str, list[Any]]]:
     return (gzip.compress(data) if draw(st.booleans()) else data), columns
 
 
+@settings(deadline=None)
 @given(written_tables())
 def test_a_table_written_in_any_dialect_is_read_back(example: tuple[bytes, dict[str, list[Any]]]) -> None:
     data, columns = example

@@ -34,7 +34,7 @@ CASES = [
     (Reason.EMPTY_FILE, b"\xef\xbb\xbf", ["is empty"]),
     (Reason.EMPTY_FILE, gzip.compress(b""), ["is empty"]),
     (Reason.EMPTY_FILE, as_parquet({}), ["no columns"]),
-    (Reason.HEADER_ONLY, b"a,b\n", ["2 columns", "no rows"]),
+    (Reason.HEADER_ONLY, b"a,b\n", ["(2)", "no rows"]),
     (Reason.HEADER_ONLY, b"a,b", ["no rows"]),
     (Reason.HEADER_ONLY, b"a,b\r\n\r\n\r\n", ["no rows"]),
     (Reason.HEADER_ONLY, as_parquet({"a": pa.array([], pa.float64())}), ["no rows"]),

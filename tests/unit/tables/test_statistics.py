@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.tables.statistics import ColumnMoments, JointMoments
@@ -21,6 +21,7 @@ def moments_of(values: np.ndarray, cuts: list[int]) -> ColumnMoments:
     return moments
 
 
+@settings(deadline=None)
 @given(VALUES, CUTS)
 def test_batches_give_what_exact_arithmetic_gives(values: list[float], cuts: list[int]) -> None:
     statistics = moments_of(np.array(values), cuts).statistics()
@@ -65,6 +66,7 @@ def test_the_largest_numbers_do_not_overflow() -> None:
     assert statistics.standard_deviation == pytest.approx(1e100)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 30), st.integers(1, 4), CUTS, st.integers(0, 99))
 def test_correlation_over_complete_rows(m: int, c: int, cuts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
