@@ -13,6 +13,7 @@ from services.core.jobs import Job
 from services.core.ports import Store
 from services.core.tasks import Task
 from services.gateway.messages import job_message, task_message
+from services.gateway.paging import MAX_MESSAGE_BYTES
 
 __all__ = ["MAX_STEP_TASKS", "Watching"]
 
@@ -80,10 +81,10 @@ class Watching:
         batch: list[Task] = []
         for task in changed:
             if len(batch) == MAX_STEP_TASKS:
-                yield _response(message, batch, more=True)
+                yield from _responses(message, batch, more=True)
                 batch = []
             batch.append(task)
-        yield _response(message, batch, more=False)
+        yield from _responses(message, batch, more=False)
 
     def _pause(self, told_at: float, is_wanted: Callable[[], bool]) -> bool:
         self._stopping.wait(max(0.0, told_at + _MIN_STEP_SECONDS - time.monotonic()))
@@ -104,5 +105,14 @@ class Watching:
         return is_wanted()
 
 
-def _response(job: job_pb2.Job, tasks: list[Task], *, more: bool) -> job_service_pb2.WatchJobResponse:
-    return job_service_pb2.WatchJobResponse(job=job, tasks=map(task_message, tasks), more=more)
+def _responses(
+    job: job_pb2.Job, tasks: list[Task], *, more: bool
+) -> Iterator[job_service_pb2.WatchJobResponse]:
+    response = job_service_pb2.WatchJobResponse(job=job, tasks=map(task_message, tasks), more=more)
+    if len(tasks) <= 1 or response.ByteSize() <= MAX_MESSAGE_BYTES:
+        yield response
+        return
+    # Tasks that failed with very long sentences; almost never.
+    half = len(tasks) // 2
+    yield from _responses(job, tasks[:half], more=True)
+    yield from _responses(job, tasks[half:], more=more)

@@ -19,7 +19,10 @@ from pyarrow import parquet
 
 from kmeans_client import Client, KMeansError
 from kmeans_client.errors import decode
+from services.core.clock import utc_now
 from services.core.pages import PageRequest
+from services.gateway.errors import CallEnded
+from services.gateway.uploads import Uploads
 
 Messages = Callable[..., Iterator[dataset_service_pb2.UploadDatasetRequest]]
 
@@ -266,6 +269,24 @@ def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
     with pytest.raises(OSError, match="the disk is gone"):
         client.upload_dataset(Broken(b"a,b\n1,2\n"), display_name="t")
     settle(lambda: is_empty(backends))
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_upload_nobody_waits_for_any_more_leaves_nothing(
+    backends: Any, upload_messages: Messages, step: int
+) -> None:
+    uploads = Uploads(backends.store, backends.objects, 1000, utc_now)
+    asked = 0
+
+    def check() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == step:
+            raise CallEnded("gone")
+
+    with pytest.raises(CallEnded):
+        uploads.receive("", upload_messages(b"a\n1\n"), check)
+    assert is_empty(backends)
 
 
 def refused_upload(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -100,6 +101,17 @@ def test_many_tasks_come_in_steps_that_say_there_is_more(
     steps = list(jobs.WatchJob(request(name), timeout=30))
     assert [(len(step.tasks), step.more) for step in steps] == [(500, True), (500, True), (320, False)]
     assert len({step.job.revision for step in steps}) == 1
+    assert len(latest(steps)) == len(keys)
+
+
+def test_steps_that_would_not_fit_into_a_message_are_split(
+    jobs: Any, bench: Any, failed: Any, name: str
+) -> None:
+    keys = bench.start(name)
+    bench.finish(keys, lambda key: replace(failed(key), error="x" * 300_000))
+    bench.close(name)
+    steps = list(jobs.WatchJob(request(name), timeout=30))
+    assert [step.more for step in steps] == [True] * (len(steps) - 1) + [False]
     assert len(latest(steps)) == len(keys)
 
 
