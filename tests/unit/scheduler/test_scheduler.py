@@ -92,6 +92,9 @@ class Script:
 
     def release_lease(self, name: str, holder: str) -> None: ...
 
+    def remove_leases(self, ended_before: datetime) -> int:
+        return 0
+
     def slots(self) -> int:
         return 1
 
