@@ -356,6 +356,15 @@ def test_retry_of_nothing_changes_nothing(store: Store, named: list[TaskKey] | N
     assert store.retry_tasks(job.id, named, LATER) == closed
 
 
+def test_retry_leaves_a_job_without_tasks_that_did_not_fail(store: Store) -> None:
+    pending = insert_job(store)
+    running = store.start_job(insert_job(store).id, (), NOW)
+    cancelled = store.cancel_job(insert_job(store).id, NOW)
+    for job in (pending, running, cancelled):
+        assert store.retry_tasks(job.id, None, LATER) == job
+        assert store.get_job(job.id) == job
+
+
 def test_retry_of_cancelled_tasks_runs_the_job_again(store: Store) -> None:
     job, keys = start_job(store, 3)
     cancelled = store.cancel_job(job.id, NOW)
@@ -474,6 +483,13 @@ def test_changed_tasks_can_be_read_on_from_the_last_revision(store: Store, limit
         revision = tasks[-1].revision
         seen.extend(task.key for task in tasks)
     assert seen == [*keys[4:], *keys[:3], keys[3]]
+
+
+def test_changed_tasks_stop_at_the_limit_where_no_revision_is_parted(store: Store) -> None:
+    job, keys = start_job(store, 6)
+    for key in keys:
+        claim(store, [key], "a")
+    assert [task.key for task in store.changed_tasks(job.id, 0, 4)] == list(keys[:4])
 
 
 def test_changed_tasks_omit_none_under_concurrent_writers(open_store: Callable[[], Store]) -> None:

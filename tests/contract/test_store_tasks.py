@@ -166,8 +166,11 @@ def test_expire_sets_lost_tasks_back(store: Store) -> None:
     assert store.get_task(ones[2]).published_at == NOW
     assert store.get_task(twos[0]).state is TaskState.RUNNING
     assert store.finish_tasks("a", [done(ones[0])], LATER) == ()
+    store.claim_tasks(ones[:1], "c", LATER + timedelta(days=1), NOW)
     assert store.expire_leases(LATER + timedelta(days=1)) == (two.id,)
+    assert store.get_task(ones[0]).state is TaskState.RUNNING
     assert store.expire_leases(LATER + timedelta(days=1)) == ()
+    assert store.expire_leases(LATER + timedelta(days=2)) == (one.id,)
 
 
 def test_release_hands_back_what_runs(store: Store) -> None:

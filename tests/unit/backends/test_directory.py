@@ -173,6 +173,20 @@ def test_a_failing_read_is_unavailability(objects: DirectoryObjects) -> None:
             file.read()
 
 
+def test_an_object_is_on_the_disk_before_it_has_its_name_and_then_the_name(
+    objects: DirectoryObjects, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, bool]] = []
+
+    def record(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append((path.relative_to(root).parts[0] if path != root else "", (root / KEY).exists()))
+
+    monkeypatch.setattr(os, "fsync", record)
+    objects.put(KEY, [b"abc"])
+    assert synced == [(".partial", False), ("datasets", True), ("datasets", True), ("", True)]
+
+
 def test_a_folder_that_cannot_be_made_is_unavailability(root: Path) -> None:
     root.touch()
     with pytest.raises(ObjectsUnavailable):

@@ -20,7 +20,7 @@ from services.core.errors import (
     StoreUnavailable,
 )
 from services.core.pages import PageRequest
-from tests.contract.samples import LONG, claim, make_dataset, start_job
+from tests.contract.samples import LONG, NOW, claim, make_dataset, start_job
 
 
 @pytest.fixture
@@ -172,16 +172,32 @@ def test_waiting_leaves_nothing_behind(store: SqliteStore) -> None:
     assert store._database.wakeups._events == {}
 
 
-def test_a_change_of_this_process_wakes_without_a_poll(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_waits_is_woken_by_changes_of_its_job_alone(store: SqliteStore) -> None:
+    job, keys = start_job(store, 1)
+    other, other_keys = start_job(store, 1)
+    with store._database.wakeups.listening(job.id) as woken:
+        claim(store, other_keys, "a")
+        claim(store, keys, "a")
+        assert woken.is_set()
+        woken.clear()
+        claim(store, other_keys, "b")
+        claim(store, keys, "b")
+        store.cancel_job(other.id, NOW)
+        assert not woken.is_set()
+        store.cancel_job(job.id, NOW)
+        assert woken.is_set()
+        woken.clear()
+        store.delete_job(job.id)
+        assert woken.is_set()
+        woken.clear()
+        store.close()
+        assert woken.is_set()
+
+
+def test_a_change_of_this_process_needs_no_poll(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "_POLL_SECONDS", LONG)
     job, keys = start_job(store, 1)
     with ThreadPoolExecutor(3) as threads:
-        waits = [threads.submit(store.wait_for_change, job.id, job.revision, LONG) for _ in range(2)]
+        waits = [threads.submit(store.wait_for_change, job.id, job.revision, LONG) for _ in range(3)]
         claim(store, keys, "a")
-        assert [wait.result(60) for wait in waits] == [job.revision + 1] * 2
-        last = threads.submit(store.wait_for_change, job.id, job.revision + 1, LONG)
-        store.close()
-        with pytest.raises(StoreUnavailable):
-            last.result(60)
+        assert [wait.result(60) for wait in waits] == [job.revision + 1] * 3
