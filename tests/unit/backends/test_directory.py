@@ -179,7 +179,7 @@ def test_an_object_is_on_the_disk_before_it_has_its_name_and_then_the_name(
     synced: list[tuple[str, bool]] = []
 
     def record(descriptor: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         synced.append((path.relative_to(root).parts[0] if path != root else "", (root / KEY).exists()))
 
     monkeypatch.setattr(os, "fsync", record)
