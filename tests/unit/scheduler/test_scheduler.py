@@ -224,7 +224,11 @@ def test_one_of_two_schedulers_sweeps(script: Script) -> None:
 
 
 def test_dead_bundle_is_told_to_the_store_even_after_an_outage(script: Script) -> None:
-    script.dead = [DeadBundle(Bundle("j", (KEY,)), "No memory.")]
+    other = TaskKey("j", 1, 1, Covariance.FULL_TIED)
+    script.dead = [
+        DeadBundle(Bundle("j", (KEY,)), "No memory."),
+        DeadBundle(Bundle("j", (other,)), "No disk."),
+    ]
     script.trouble["fail_tasks"] = raising(StoreUnavailable("down"))
     one = scheduler(script)
     with pytest.raises(StoreUnavailable):
@@ -232,7 +236,10 @@ def test_dead_bundle_is_told_to_the_store_even_after_an_outage(script: Script) -
     script.trouble.clear()
     one.sweep()
     one.sweep()
-    assert script.failed == [((KEY,), "Given up after 4 deliveries: No memory.")]
+    assert script.failed == [
+        ((KEY,), "Given up after 4 deliveries: No memory."),
+        ((other,), "Given up after 4 deliveries: No disk."),
+    ]
 
 
 def test_outage_is_waited_out_with_growing_bounded_pauses(script: Script) -> None:
