@@ -6,6 +6,7 @@ import shutil
 import sys
 from importlib import resources
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from Cython.Build import cythonize
@@ -20,7 +21,7 @@ class BuildProto(Command):
     """Generate `kmeans.v1` from `protos/` beside the definitions, where both installs find it."""
 
     description = "generate the gRPC stubs from protos/"
-    user_options: list[tuple[str, str | None, str]] = []
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
 
     def initialize_options(self) -> None:
         """No options."""
@@ -89,9 +90,7 @@ def extensions() -> list[Extension]:
 
 
 C_SOURCES = sorted(
-    str(path.relative_to(ROOT))
-    for path in (ROOT / "ckernel").glob("*.c")
-    if not path.name.startswith("_")
+    str(path.relative_to(ROOT)) for path in (ROOT / "ckernel").glob("*.c") if not path.name.startswith("_")
 )
 
 setup(

@@ -65,7 +65,7 @@ class Column:
 
     Attributes:
         name: as in the header, outer spaces and quotes removed.
-        missing_count: cells that are empty or say NA, NaN or null.
+        missing_count: cells that are empty or say NA, NaN, null or the like (`services.tables.cells`).
         statistics: of a numeric column with at least one number, else None.
         text_row: of a text column, the 1-based data row of the first cell that is not a number.
         text_value: that cell, cut to 80 characters.

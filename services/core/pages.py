@@ -19,6 +19,9 @@ T = TypeVar("T")
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 
+# Ours are far shorter; the bound keeps a forged one from nesting deeper than the parser can go.
+_MAX_TOKEN = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
@@ -47,6 +50,8 @@ class PageRequest:
         scope = hashlib.sha256(repr(listing).encode()).hexdigest()[:16]
         after: tuple[str | int | float, ...] | None = None
         if page_token:
+            if len(page_token) > _MAX_TOKEN:
+                raise _bad_token("it is not one that this service made")
             try:
                 token = json.loads(base64.urlsafe_b64decode(page_token.encode("ascii")))
                 token_scope, values = token["scope"], tuple(token["after"])

@@ -6,6 +6,7 @@ import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
+from urllib.parse import quote
 
 import structlog
 
@@ -55,11 +56,11 @@ class EmbeddedService:
         """
         with ExitStack() as opening:
             home = opening.enter_context(Home(self._settings.home))
-            store = open_store(self._url("store_url", f"sqlite://{home.path / 'jobs.sqlite'}"))
+            store = open_store(self._url("store_url", f"sqlite://{quote(str(home.path / 'jobs.sqlite'))}"))
             opening.callback(store.close)
             queue = open_queue(self._url("queue_url", "memory://"), self._settings.delivery_limit)
             opening.callback(queue.close)
-            objects = open_objects(self._url("objects_url", f"file://{home.path / 'objects'}"))
+            objects = open_objects(self._url("objects_url", f"file://{quote(str(home.path / 'objects'))}"))
             opening.callback(objects.close)
             if self._settings.store_url is None:
                 recover(store, objects, datetime.max.replace(tzinfo=UTC))

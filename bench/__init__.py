@@ -1,0 +1,1 @@
+"""Measured comparisons; nothing here is asserted by a test."""
