@@ -48,5 +48,16 @@ def label_rows(
     instruction_set: int,
     with_squares: bool,
 ) -> tuple[_Labels, _Floats | None]: ...
+def assignment_seconds(
+    data: _Floats,
+    n_clusters: int,
+    covariance: int,
+    assignment: int,
+    max_iter: int,
+    threads: int,
+    passes: int,
+    instruction_set: int,
+) -> _Floats: ...
+def multiply_adds(instruction_set: int, rounds: int) -> int: ...
 def find_not_finite(data: _Floats) -> int: ...
 def instruction_set_name(instruction_set: int) -> str | None: ...

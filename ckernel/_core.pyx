@@ -26,6 +26,7 @@ cdef extern from "team.h" nogil:
 cdef extern from "tile_kernels.h" nogil:
     struct tile_kernels_t "tile_kernels":
         const char *name
+        size_t (*exercise)(size_t rounds, double *sink) noexcept nogil
     const tile_kernels_t *tile_kernels(int instruction_set)
 
 cdef extern from "frame.h" nogil:
@@ -68,6 +69,7 @@ cdef extern from "fit.h" nogil:
     status fit(const fit_request *request, fit_result *result)
     void fit_free(fit_result *result)
     status first_partition(const fit_request *request, int32_t *labels)
+    status time_passes(const fit_request *request, int passes, double *seconds)
     status score_labels(const fit_request *request, double *log_likelihood)
 
 
@@ -264,6 +266,35 @@ cdef int label_memory(uint16_t[::1] labels, size_t[::1] counts, double[::1] log_
     if outcome != OK:
         raise MemoryError("there is not enough memory to label these rows")
     return 0
+
+
+def assignment_seconds(const double[:, ::1] data, int n_clusters, int covariance, int assignment,
+                       int max_iter, int threads, int passes, int instruction_set):
+    """Seconds of each of some assignment passes, after one start: for benchmarks."""
+    cdef fit_request request
+    cdef status outcome
+    seconds = np.empty(passes)
+    cdef double[::1] view = seconds
+    fill_request(&request, data, n_clusters, covariance)
+    request.assignment = assignment
+    request.max_iter = max_iter
+    request.threads = threads
+    request.instruction_set = instruction_set
+    with nogil:
+        outcome = time_passes(&request, passes, &view[0])
+    if outcome != OK:
+        raise MemoryError("there is not enough memory for this fit")
+    return seconds
+
+
+def multiply_adds(int instruction_set, size_t rounds):
+    """Carry out independent FMAs and return their number: time it for the processor's best rate."""
+    cdef const tile_kernels_t *kernels = tile_kernels(instruction_set)
+    cdef double sink = 1e-9
+    cdef size_t per_round
+    with nogil:
+        per_round = kernels.exercise(rounds, &sink)
+    return rounds * per_round
 
 
 def find_not_finite(const double[:, ::1] data):

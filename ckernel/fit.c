@@ -297,6 +297,21 @@ enum status first_partition(const struct fit_request *request, int32_t *labels)
     return status;
 }
 
+enum status time_passes(const struct fit_request *request, int passes, double *seconds)
+{
+    struct session session;
+    enum status status = session_open(&session, request);
+    if (status == OK) {
+        struct rng rng;
+        rng_init(&rng, request->key, request->first_start);
+        start_partition(&session.workspace, &rng, request->initial_labels);
+        start_run(&session.workspace);
+        start_time_passes(&session.workspace, passes, seconds);
+    }
+    session_close(&session);
+    return status;
+}
+
 enum status score_labels(const struct fit_request *request, double *log_likelihood)
 {
     struct session session;

@@ -47,6 +47,9 @@ void fit_free(struct fit_result *result);
 /* The k-means++ partition that one start of a fit begins with. */
 enum status first_partition(const struct fit_request *request, int32_t *labels /* OUT (n) */);
 
+/* Seconds of assignment passes alone, for benchmarks: after one start of at most max_iter iterations. */
+enum status time_passes(const struct fit_request *request, int passes, double *seconds /* OUT (passes) */);
+
 /* CL of given labels (0 .. K-1, each with members) under the model that maximises it. */
 enum status score_labels(const struct fit_request *request, double *log_likelihood /* OUT (1) */);
 

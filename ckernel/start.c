@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "rule.h"
 #include "seeding.h"
@@ -340,4 +341,20 @@ struct start start_run(struct workspace *workspace)
     else
         start.log_likelihood = likelihood;
     return start;
+}
+
+void start_time_passes(struct workspace *workspace, int passes, double *seconds)
+{
+    uint64_t hash = 0;
+    sum_moments(workspace);
+    estimate_partition(workspace);
+    write_rule(workspace);
+    assign_pass(workspace, &hash);
+    for (int pass = 0; pass < passes; pass++) {
+        struct timespec begin, end;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        assign_pass(workspace, &hash);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        seconds[pass] = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+    }
 }

@@ -58,4 +58,7 @@ void start_partition(struct workspace *workspace, struct rng *rng, const int32_t
 /* Iterate workspace->labels to the end. */
 struct start start_run(struct workspace *workspace /* INOUT */);
 
+/* Seconds of each of `passes` assignment passes under the model of the partition at hand, for benchmarks. */
+void start_time_passes(struct workspace *workspace /* INOUT */, int passes, double *seconds /* OUT (passes) */);
+
 #endif

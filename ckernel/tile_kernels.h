@@ -20,7 +20,7 @@ enum form {
 /* Rows of A that are computed together when a point's columns do not fit the registers. */
 #define ROW_GROUP 4
 /* Up to this d the whole point is held in registers and the rows of A are stored one after the other. */
-#define SMALL_D 8
+#define SMALL_D 6
 
 /* Doubles per cluster, and where in a cluster's coefficients row r, column j of A and entry r of b lie. */
 static inline size_t rule_size(enum form form, int d)
@@ -44,6 +44,10 @@ struct tile_kernels {
     /* |x - center|^2 of each point. */
     void (*distances)(const double *tile /* IN (d, TILE) */, int d, const double *center /* IN (d) */,
                       double *squared /* OUT (TILE), aligned */);
+
+    /* Nothing of use: `rounds` rounds of independent FMAs, as many per round as it returns, so that a
+     * benchmark can say what share of the processor's best rate the other kernels reach. */
+    size_t (*exercise)(size_t rounds, double *sink /* OUT (1) */);
 
     /* x = M x for a lower triangular M. */
     void (*transform)(double *tile /* INOUT (d, TILE) */, int d, const double *matrix /* IN packed */);

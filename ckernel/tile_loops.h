@@ -139,8 +139,6 @@ static TARGET void NAME(assign_triangular)(const double *tile, int d, int n_clus
     case 4: NAME(triangular_small)(4, NARROW, tile, n_clusters, rule, cost, label); break;
     case 5: NAME(triangular_small)(5, NARROW, tile, n_clusters, rule, cost, label); break;
     case 6: NAME(triangular_small)(6, NARROW, tile, n_clusters, rule, cost, label); break;
-    case 7: NAME(triangular_small)(7, NARROW, tile, n_clusters, rule, cost, label); break;
-    case 8: NAME(triangular_small)(8, NARROW, tile, n_clusters, rule, cost, label); break;
     default: NAME(triangular_large)(WIDE, tile, d, n_clusters, rule, cost, label); break;
     }
 }
@@ -244,9 +242,27 @@ static TARGET void NAME(transform)(double *tile, int d, const double *matrix)
         }
 }
 
+static TARGET size_t NAME(exercise)(size_t rounds, double *sink)
+{
+    enum { CHAINS = 12 };
+    vec sum[CHAINS], by = SET(0.999999), plus = SET(*sink);
+    UNROLLED for (int i = 0; i < CHAINS; i++)
+        sum[i] = SET((double)i);
+    for (size_t round = 0; round < rounds; round++)
+        UNROLLED for (int i = 0; i < CHAINS; i++)
+            sum[i] = FMA(sum[i], by, plus);
+    _Alignas(ALIGNMENT) double last[LANES];
+    UNROLLED for (int i = 0; i < CHAINS; i++) {
+        STORE(last, sum[i]);
+        *sink += last[0];
+    }
+    return CHAINS * LANES;
+}
+
 static const struct tile_kernels NAME(kernels) = {
     .name = STRING(INSTRUCTION_SET),
     .assign = {NAME(assign_linear), NAME(assign_round), NAME(assign_axes), NAME(assign_triangular)},
     .distances = NAME(distances),
     .transform = NAME(transform),
+    .exercise = NAME(exercise),
 };
