@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from kmeans_client import Client
+from services.core.errors import HomeInUse
 from services.core.settings import Settings, read_settings
 
 __all__ = ["Connection", "connect_or_embed"]
@@ -42,7 +43,7 @@ def connect_or_embed(
             yield Connection(client, is_attached=False)
         return
     # Imported late: a command that talks to a running service needs neither kernel nor backends.
-    from services.embedded.home import HomeInUse, find_running_service
+    from services.embedded.home import find_running_service
     from services.embedded.service import EmbeddedService
 
     settings: Settings = read_settings(**({} if workers is None else {"worker_slots": workers}))

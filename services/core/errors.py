@@ -10,7 +10,8 @@ ServiceError                      every error that a caller may see
 ├── Unauthenticated               no valid token
 ├── PermissionDenied              a valid token that may not do this
 ├── DataLoss                      stored bytes are not what was stored
-└── Unavailable                   a server behind us does not answer; worth a retry
+└── Unavailable                   what we need does not answer; worth a retry
+    ├── HomeInUse                 another process uses the home folder
     ├── StoreUnavailable
     ├── QueueUnavailable
     └── ObjectsUnavailable
@@ -29,6 +30,7 @@ __all__ = [
     "DataLoss",
     "FailedPrecondition",
     "FieldViolation",
+    "HomeInUse",
     "InvalidInput",
     "InvalidTable",
     "LimitExceeded",
@@ -149,6 +151,13 @@ class Unavailable(ServiceError):
 
     default_reason: ClassVar[str] = "UNAVAILABLE"
     retryable: ClassVar[bool] = True
+
+
+@dataclass(eq=False)
+class HomeInUse(Unavailable):
+    """Another process uses the home folder of the embedded service."""
+
+    default_reason: ClassVar[str] = "HOME_IN_USE"
 
 
 @dataclass(eq=False)

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from services.core.errors import InvalidInput, Unavailable
+from services.core.errors import HomeInUse, InvalidInput
 
-__all__ = ["Home", "HomeInUse", "RunningService", "find_running_service"]
+__all__ = ["Home", "RunningService", "find_running_service"]
 
 _LOCK = "lock"
 _ADDRESS = "service.json"
@@ -25,12 +25,6 @@ class RunningService:
 
     pid: int
     address: str
-
-
-class HomeInUse(Unavailable):
-    """Another process uses the home folder."""
-
-    default_reason = "HOME_IN_USE"
 
 
 class Home:

@@ -29,6 +29,7 @@ CODES: Mapping[type[ServiceError], grpc.StatusCode] = {
     errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.DataLoss: grpc.StatusCode.DATA_LOSS,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.HomeInUse: grpc.StatusCode.UNAVAILABLE,
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.QueueUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.ObjectsUnavailable: grpc.StatusCode.UNAVAILABLE,

@@ -89,7 +89,7 @@ def test_labels_stand_beside_their_rows(program: Program, penguins: Path) -> Non
     ("content", "sentence"),
     [
         (b"", "is empty"),
-        (b"a,b\n", "has no rows"),
+        (b"a,b\n", "no rows"),
         (b"a,b\n1,2\n3\n5,6\n", "Row 2"),
         (b"a,b\n1,2\n3,x\n5,6\n", "nothing to cluster on|not numeric|row 2"),
         (b"a,a\n1,2\n3,4\n", "'a'"),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.core.errors import InvalidInput
-from services.embedded.home import Home, HomeInUse, RunningService, find_running_service
+from services.core.errors import HomeInUse, InvalidInput
+from services.embedded.home import Home, RunningService, find_running_service
 
 
 def test_a_second_holder_is_told_and_can_find_the_first(tmp_path: Path) -> None:
