@@ -6,6 +6,7 @@
 
 #include "factor.h"
 #include "frame.h"
+#include "order.h"
 #include "start.h"
 
 static const double LOG_2_PI = 1.8378770664093454836;
@@ -15,12 +16,21 @@ struct session {
     const struct fit_request *request;
     struct frame frame;
     struct workspace workspace;
+    uint32_t *rows;  /* (n) the row that comes i-th in the tiles, or NULL for the order of the data */
 };
+
+/* Points are put into a spatial order, and boxes drawn around tiles, where that may pay. */
+static int worth_boxes(const struct fit_request *request)
+{
+    return request->n_clusters > 1 && request->n_clusters <= 64 && request->d <= MAX_BOX_D
+        && request->n >= 16 * TILE && request->n <= UINT32_MAX;
+}
 
 static void session_close(struct session *session)
 {
     workspace_free(&session->workspace);
     frame_free(&session->frame);
+    free(session->rows);
     free(session->workspace.tiles.values);
     team_free(session->workspace.team);
 }
@@ -41,15 +51,36 @@ static enum status session_open(struct session *session, const struct fit_reques
     tiles->values = aligned_alloc(ALIGNMENT, tiles->n_tiles * (size_t)request->d * TILE * sizeof(double));
     if (!tiles->values)
         return OUT_OF_MEMORY;
+    workspace->boxed = worth_boxes(request);
     enum status status = workspace_new(workspace, request->n, request->d);
     if (status != OK)
         return status;
     workspace->team = team_new(workspace->segments < request->threads ? workspace->segments
                                                                        : request->threads);
     status = frame_new(request->data, shape, workspace->team, workspace->kernels, &session->frame, tiles);
+    if (status == OK && workspace->boxed) {
+        session->rows = malloc(request->n * sizeof(uint32_t));
+        status = session->rows ? spatial_order(tiles, session->rows) : OUT_OF_MEMORY;
+        if (status == OK) {
+            frame_reorder(&session->frame, request->data, session->rows, workspace->team, workspace->kernels,
+                          tiles);
+            tile_boxes(tiles, workspace->middle, workspace->half);
+        }
+    }
     if (status == OK && is_tied(request->covariance))
         total_scatter(tiles, shape, workspace->total);
     return status;
+}
+
+/* Begin with the labels that the request gives, or else draw some. */
+static void begin(struct session *session, struct rng *rng)
+{
+    const struct fit_request *request = session->request;
+    if (!request->initial_labels)
+        start_partition(&session->workspace, rng);
+    else
+        for (size_t i = 0; i < request->n; i++)
+            session->workspace.labels[i] = (label_t)request->initial_labels[session->rows ? session->rows[i] : i];
 }
 
 /* Whether cluster a comes before b: the larger first, then the one whose center is lower. */
@@ -247,12 +278,16 @@ enum status fit(const struct fit_request *request, struct fit_result *result)
     const enum status other_status = result_new(&other, request, session.workspace.kept);
     if (status == OK)
         status = other_status;
+    if (!request->initial_labels) {
+        free(session.rows);  /* four bytes a row that no later step needs */
+        session.rows = NULL;
+    }
     const double shift = -(double)request->n * session.frame.log_scale;
 
     for (int i = 0; status == OK && i < request->n_init; i++) {
         struct rng rng;
         rng_init(&rng, request->key, request->first_start + (uint64_t)i);
-        start_partition(&session.workspace, &rng, request->initial_labels);
+        begin(&session, &rng);
         const struct start start = start_run(&session.workspace);
         if (i > 0 && !may_win(&start, shift, result))
             continue;
@@ -289,9 +324,9 @@ enum status first_partition(const struct fit_request *request, int32_t *labels)
     if (status == OK) {
         struct rng rng;
         rng_init(&rng, request->key, request->first_start);
-        start_partition(&session.workspace, &rng, NULL);
+        begin(&session, &rng);
         for (size_t i = 0; i < request->n; i++)
-            labels[i] = session.workspace.labels[i];
+            labels[session.rows ? session.rows[i] : i] = session.workspace.labels[i];
     }
     session_close(&session);
     return status;
@@ -304,7 +339,7 @@ enum status time_passes(const struct fit_request *request, int passes, double *s
     if (status == OK) {
         struct rng rng;
         rng_init(&rng, request->key, request->first_start);
-        start_partition(&session.workspace, &rng, request->initial_labels);
+        begin(&session, &rng);
         start_run(&session.workspace);
         start_time_passes(&session.workspace, passes, seconds);
     }
@@ -318,7 +353,7 @@ enum status score_labels(const struct fit_request *request, double *log_likeliho
     enum status status = session_open(&session, request);
     if (status == OK) {
         struct workspace *workspace = &session.workspace;
-        start_partition(workspace, NULL, request->initial_labels);
+        begin(&session, NULL);
         moments_of(&workspace->tiles, workspace->labels, workspace->team, workspace->segments, workspace->sums,
                    &workspace->moments);
         estimate_centers(&workspace->moments, &workspace->estimate);

@@ -31,15 +31,27 @@ int64_t first_not_finite(const double *data, size_t n, int d)
     return -1;
 }
 
-void load_tile(const double *data, size_t n, int d, size_t tile_index, const double *center, double *tile)
+void load_tile(const double *data, const uint32_t *rows, size_t n, int d, size_t tile_index,
+               const double *center, double *tile)
 {
     const size_t first = tile_index * TILE;
     const int points = n - first < TILE ? (int)(n - first) : TILE;
-    const double *rows = data + first * (size_t)d;
+    if (rows) {
+        for (int i = 0; i < points; i++) {
+            const double *row = data + rows[first + (size_t)i] * (size_t)d;
+            for (int j = 0; j < d; j++)
+                tile[j * TILE + i] = row[j] - center[j];
+        }
+        for (int j = 0; j < d; j++)
+            for (int i = points; i < TILE; i++)
+                tile[j * TILE + i] = 0;
+        return;
+    }
+    data += first * (size_t)d;
     for (int j = 0; j < d; j++) {
         double *column = tile + j * TILE;
         for (int i = 0; i < points; i++)
-            column[i] = rows[(size_t)i * d + j] - center[j];
+            column[i] = data[(size_t)i * d + j] - center[j];
         for (int i = points; i < TILE; i++)
             column[i] = 0;
     }
@@ -47,8 +59,9 @@ void load_tile(const double *data, size_t n, int d, size_t tile_index, const dou
 
 struct total {
     const double *data;
+    const uint32_t *rows;
     struct tiles *tiles;
-    struct frame *frame;
+    const struct frame *frame;
     const struct tile_kernels *kernels;
     int segments;
     size_t size;       /* doubles of one segment's sums */
@@ -80,7 +93,7 @@ static void center_and_square(void *context, int segment)
     const struct range range = segment_range(tiles->n_tiles, total->segments, segment);
     for (size_t t = range.begin; t < range.end; t++) {
         double *tile = tiles->values + t * (size_t)d * TILE;
-        load_tile(total->data, tiles->n, d, t, total->frame->mean, tile);
+        load_tile(total->data, NULL, tiles->n, d, t, total->frame->mean, tile);
         for (int r = 0; r < d; r++)
             for (int c = full ? 0 : r; c <= r; c++) {
                 const double *x = tile + r * TILE, *y = tile + c * TILE;
@@ -103,6 +116,8 @@ static void change_coordinates(void *context, int segment)
     const struct range range = segment_range(tiles->n_tiles, total->segments, segment);
     for (size_t t = range.begin; t < range.end; t++) {
         double *tile = tiles->values + t * (size_t)d * TILE;
+        if (total->rows)
+            load_tile(total->data, total->rows, tiles->n, d, t, frame->mean, tile);
         if (frame->shape == FULL) {
             total->kernels->transform(tile, d, frame->inverse);
             continue;
@@ -206,6 +221,14 @@ enum status frame_new(const double *data, enum shape shape, struct team *team,
     team_run(team, change_coordinates, &total, total.segments);
     free(total.sums);
     return OK;
+}
+
+void frame_reorder(const struct frame *frame, const double *data, const uint32_t *rows, struct team *team,
+                   const struct tile_kernels *kernels, struct tiles *tiles)
+{
+    struct total total = {.data = data, .rows = rows, .tiles = tiles, .frame = frame, .kernels = kernels,
+                          .segments = count_segments(tiles->n, tiles->d, 1)};
+    team_run(team, change_coordinates, &total, total.segments);
 }
 
 void frame_free(struct frame *frame)

@@ -28,13 +28,18 @@ struct frame {
 int64_t first_not_finite(const double *data /* IN (n, d) */, size_t n, int d);
 
 /* Copy one tile of rows, less a center, column by column. */
-void load_tile(const double *data /* IN (n, d) */, size_t n, int d, size_t tile_index,
-               const double *center /* IN (d) */, double *tile /* OUT (d, TILE) */);
+void load_tile(const double *data /* IN (n, d) */, const uint32_t *rows /* IN (n) their order, or NULL */,
+               size_t n, int d, size_t tile_index, const double *center /* IN (d) */,
+               double *tile /* OUT (d, TILE) */);
 
 /* Choose the frame of the data and write the points' coordinates in it. */
 enum status frame_new(const double *data /* IN (n, d), finite */, enum shape shape, struct team *team,
                       const struct tile_kernels *kernels, struct frame *frame /* OUT */,
                       struct tiles *tiles /* INOUT: n, d, n_tiles given, values filled */);
+/* Write the points' coordinates again, in another order. */
+void frame_reorder(const struct frame *frame, const double *data /* IN (n, d) */,
+                   const uint32_t *rows /* IN (n) */, struct team *team, const struct tile_kernels *kernels,
+                   struct tiles *tiles /* INOUT */);
 void frame_free(struct frame *frame);
 
 /* Back to the coordinates of the data. */

@@ -58,7 +58,7 @@ static void label_segment(void *context, int segment)
     double sum = 0;
     const struct range range = segment_range(labelling->n_tiles, labelling->segments, segment);
     for (size_t t = range.begin; t < range.end; t++) {
-        load_tile(labelling->data, labelling->n, d, t, labelling->center, tile);
+        load_tile(labelling->data, NULL, labelling->n, d, t, labelling->center, tile);
         if (tied && shape == FULL)
             labelling->kernels->transform(tile, d, labelling->precision);
         else if (tied)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "passes.h"
 #include "rule.h"
 #include "seeding.h"
 
@@ -18,7 +19,11 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
     workspace->segments = count_segments(n, d, K * row);
     const size_t tables = K * row * ((size_t)workspace->segments + 2);
     const size_t n_tiles = (n + TILE - 1) / TILE;
-    double *all = calloc(tables + spread + rule + (size_t)d + n_tiles + (size_t)workspace->max_iter + 2,
+    workspace->stride = n_tiles + TILE;
+    const size_t boxes = workspace->boxed ? workspace->stride * (size_t)d : 0;
+    const size_t few_rules = workspace->boxed ? rule * (size_t)workspace->segments : 0;
+    double *all = calloc(tables + spread + rule + (size_t)d + n_tiles + (size_t)workspace->max_iter + 2
+                             + 2 * boxes + few_rules,
                          sizeof(double));
     workspace->sums = all;
     workspace->labels = calloc(n_tiles * TILE, sizeof(label_t));
@@ -26,10 +31,11 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
     workspace->kept = (label_t *)workspace->nearest;
     workspace->suspect = workspace->kept + n_tiles * TILE;
     workspace->tried = calloc(K, 1);
+    workspace->uniform = calloc(n_tiles, sizeof(label_t));
     workspace->hashes = calloc((size_t)workspace->max_iter + 1, sizeof(uint64_t));
     const enum status status = estimate_new(&workspace->estimate, d, workspace->n_clusters, covariance);
     if (status != OK || !all || !workspace->labels || !workspace->nearest || !workspace->tried
-        || !workspace->hashes)
+        || !workspace->uniform || !workspace->hashes)
         return OUT_OF_MEMORY;
     workspace->moments = (struct moments){.d = d, .n_clusters = workspace->n_clusters,
                                           .covariance = covariance, .second = row - 1 - (size_t)d,
@@ -42,6 +48,9 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
     workspace->scratch = workspace->rule + rule;
     workspace->tile_sums = workspace->scratch + d;
     workspace->trace = workspace->tile_sums + n_tiles;
+    workspace->middle = workspace->trace + workspace->max_iter + 2;
+    workspace->half = workspace->middle + boxes;
+    workspace->few_rules = workspace->half + boxes;
     return OK;
 }
 
@@ -51,18 +60,15 @@ void workspace_free(struct workspace *workspace)
     free(workspace->labels);
     free(workspace->nearest);
     free(workspace->tried);
+    free(workspace->uniform);
     free(workspace->hashes);
     estimate_free(&workspace->estimate);
 }
 
-void start_partition(struct workspace *workspace, struct rng *rng, const int32_t *initial_labels)
+void start_partition(struct workspace *workspace, struct rng *rng)
 {
-    if (initial_labels)
-        for (size_t i = 0; i < workspace->tiles.n; i++)
-            workspace->labels[i] = (label_t)initial_labels[i];
-    else
-        seed_partition(&workspace->tiles, workspace->n_clusters, rng, workspace->team, workspace->kernels,
-                       workspace->segments, workspace->nearest, workspace->tile_sums, workspace->labels);
+    seed_partition(&workspace->tiles, workspace->n_clusters, rng, workspace->team, workspace->kernels,
+                   workspace->segments, workspace->nearest, workspace->tile_sums, workspace->labels);
 }
 
 static size_t table_size(const struct workspace *workspace)
@@ -73,83 +79,6 @@ static size_t table_size(const struct workspace *workspace)
 static size_t partition_bytes(const struct workspace *workspace)
 {
     return workspace->tiles.n * sizeof(label_t);
-}
-
-/* What the passes over the points report, one entry per segment. */
-struct pass {
-    struct workspace *workspace;
-    size_t changed[MAX_SEGMENTS];
-    uint64_t hash[MAX_SEGMENTS];
-};
-
-/* A partition's hash is the sum of this over the points: a change of one label changes it by a
- * difference, so it costs nothing to keep. */
-static uint64_t hash_label(size_t i, label_t label) { return mix64(((uint64_t)i << 16) ^ label); }
-
-/* Give each point to its cheapest cluster; moments follow the points that move. */
-static void assign_segment(void *context, int segment)
-{
-    struct pass *pass = context;
-    const struct workspace *workspace = pass->workspace;
-    const struct tiles *tiles = &workspace->tiles;
-    const struct moments *moments = &workspace->moments;
-    const enum form form = fit_form(workspace->covariance);
-    const int hashed = workspace->assignment == MAHALANOBIS;
-    double *rows = moments->rows;
-    if (workspace->segments > 1) {
-        rows = workspace->sums + (size_t)segment * table_size(workspace);
-        memset(rows, 0, table_size(workspace) * sizeof(double));
-    }
-    _Alignas(ALIGNMENT) double cost[TILE];
-    int32_t label[TILE];
-    size_t changed = 0;
-    uint64_t hash = 0;
-    const struct range range = segment_range(tiles->n_tiles, workspace->segments, segment);
-    for (size_t t = range.begin; t < range.end; t++) {
-        const double *tile = tiles->values + t * (size_t)tiles->d * TILE;
-        label_t *labels = workspace->labels + t * TILE;
-        workspace->kernels->assign[form](tile, tiles->d, workspace->n_clusters, workspace->rule, cost, label);
-        int differs = 0;
-        for (int i = 0; i < TILE; i++)
-            differs |= label[i] ^ labels[i];
-        if (!differs)
-            continue;
-        const int points = tiles->n - t * TILE < TILE ? (int)(tiles->n - t * TILE) : TILE;
-        for (int i = 0; i < points; i++) {
-            if (label[i] == labels[i])
-                continue;
-            changed++;
-            moments_add(moments, rows + labels[i] * moments->row, tile, i, -1);
-            moments_add(moments, rows + (size_t)label[i] * moments->row, tile, i, 1);
-            if (hashed)
-                hash += hash_label(t * TILE + i, (label_t)label[i]) - hash_label(t * TILE + i, labels[i]);
-            labels[i] = (label_t)label[i];
-        }
-    }
-    pass->changed[segment] = changed;
-    pass->hash[segment] = hash;
-}
-
-/* The points that changed their cluster; `hash` follows. */
-static size_t assign_pass(struct workspace *workspace, uint64_t *hash)
-{
-    struct pass pass = {.workspace = workspace};
-    team_run(workspace->team, assign_segment, &pass, workspace->segments);
-    size_t changed = 0;
-    for (int s = 0; s < workspace->segments; s++) {
-        changed += pass.changed[s];
-        *hash += pass.hash[s];
-        if (workspace->segments > 1 && pass.changed[s])
-            for (size_t j = 0; j < table_size(workspace); j++)
-                workspace->moments.rows[j] += workspace->sums[(size_t)s * table_size(workspace) + j];
-    }
-    return changed;
-}
-
-static void sum_moments(struct workspace *workspace)
-{
-    moments_of(&workspace->tiles, workspace->labels, workspace->team, workspace->segments, workspace->sums,
-               &workspace->moments);
 }
 
 /* The estimate of the partition at hand, and its CL. */
@@ -173,41 +102,6 @@ static void write_rule(struct workspace *workspace)
                                   workspace->assignment, estimate->counts, (double)workspace->tiles.n,
                                   estimate->centers, estimate->precision, estimate->log_det};
     rule_for_fit(&metric, workspace->scratch, workspace->rule);
-}
-
-/* The point that its cluster explains worst, among the clusters that were not tried; n if all were. A tied rule leaves x' S^-1 x out, so distances are taken
- * from the estimate itself. */
-static size_t worst_explained(const struct workspace *workspace)
-{
-    const struct tiles *tiles = &workspace->tiles;
-    const struct estimate *estimate = &workspace->estimate;
-    const int d = tiles->d, tied = is_tied(workspace->covariance);
-    const enum shape shape = shape_of(workspace->covariance);
-    const size_t size = spread_size(shape, d);
-    double worst = -HUGE_VAL;
-    size_t point = tiles->n;
-    for (size_t i = 0; i < tiles->n; i++) {
-        const label_t k = workspace->labels[i];
-        if (workspace->tried[k])
-            continue;
-        const double *x = tiles->values + (i / TILE) * (size_t)d * TILE + i % TILE;
-        const double *a = estimate->precision + (tied ? 0 : k * size);
-        double cost = 0;
-        for (int r = 0; r < d; r++) {
-            double y = 0;
-            for (int c = shape == FULL ? 0 : r; c <= r; c++)
-                y += a[shape == FULL ? PACKED(r) + (size_t)c : shape == DIAG ? (size_t)r : 0]
-                    * (x[c * TILE] - estimate->centers[(size_t)k * d + c]);
-            cost += y * y;
-        }
-        if (workspace->assignment == LIKELIHOOD)
-            cost += estimate->log_det[tied ? 0 : k] - 2 * log(estimate->counts[k]);
-        if (cost > worst) {
-            worst = cost;
-            point = i;
-        }
-    }
-    return point;
 }
 
 static int first_empty(const struct workspace *workspace)
@@ -261,6 +155,7 @@ static int reseed(struct workspace *workspace, int empty, uint64_t *hash)
             return 1;
     }
     memcpy(workspace->labels, workspace->kept, bytes);
+    forget_uniform(workspace);
     memcpy(workspace->moments.rows, workspace->kept_moments.rows, table_size(workspace) * sizeof(double));
     *hash = hash_before;
     workspace->tried[from] = 1;
@@ -301,7 +196,9 @@ struct start start_run(struct workspace *workspace)
     uint64_t hash = 0;
     int reseeds = MAX_RESEEDS, since_refresh = 0;
     workspace->estimate.has_reference = 0;
+    workspace->passes_unboxed = 0;
     memset(workspace->tried, 0, (size_t)workspace->n_clusters);
+    forget_uniform(workspace);
     sum_moments(workspace);
 
     double likelihood;

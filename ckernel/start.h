@@ -36,6 +36,14 @@ struct workspace {
     double *total;              /* (spread) total scatter, tied */
     struct estimate estimate;
     double *rule;               /* (K, rule_size) */
+
+    /* Boxes around the tiles, so that a cluster that can win nowhere in a tile is left out there. */
+    int boxed;                  /* whether there are any */
+    size_t stride;              /* n_tiles + TILE */
+    double *middle, *half;      /* (d, stride) */
+    double *few_rules;          /* (segments, K, rule_size) those of a tile's candidates */
+    label_t *uniform;           /* (n_tiles) the label of all points of a tile, or MIXED */
+    int passes_unboxed;         /* to be made before boxes are tried again, after they did not pay */
     double *scratch;            /* (d) */
     char *tried;                /* (K) clusters that could not be split for an empty one */
     uint64_t *hashes;           /* (max_iter) of the partitions seen, mahalanobis */
@@ -49,11 +57,11 @@ struct start {
     double log_likelihood;      /* CL of the partition under its estimate, in the frame */
 };
 
-enum status workspace_new(struct workspace *workspace /* INOUT: tiles .. team given */, size_t n, int d);
+enum status workspace_new(struct workspace *workspace /* INOUT: tiles .. team and boxed given */, size_t n, int d);
 void workspace_free(struct workspace *workspace);
 
-/* Draw a partition, or (initial_labels given) take one. */
-void start_partition(struct workspace *workspace, struct rng *rng, const int32_t *initial_labels);
+/* Draw a partition into workspace->labels. */
+void start_partition(struct workspace *workspace, struct rng *rng /* INOUT */);
 
 /* Iterate workspace->labels to the end. */
 struct start start_run(struct workspace *workspace /* INOUT */);

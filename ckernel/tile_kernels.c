@@ -11,9 +11,21 @@ typedef double pair __attribute__((vector_size(16), may_alias));
 typedef int64_t pair_mask __attribute__((vector_size(16), may_alias));
 static inline pair pair_of(double x) { return (pair){x, x}; }
 
+#define THE_KERNELS                                                                                    \
+    static const struct tile_kernels NAME(kernels) = {                                                 \
+        .name = STRING(INSTRUCTION_SET),                                                               \
+        .assign = {NAME(assign_linear), NAME(assign_round), NAME(assign_axes), NAME(assign_triangular)}, \
+        .candidates = NAME(candidates),                                                                \
+        .distances = NAME(distances),                                                                  \
+        .transform = NAME(transform),                                                                  \
+        .exercise = NAME(exercise),                                                                    \
+    };
+
 #define INSTRUCTION_SET baseline
 #include "lanes.h"
 #include "tile_loops.h"
+#include "box_loops.h"
+THE_KERNELS
 #undef INSTRUCTION_SET
 
 #if defined(__x86_64__)
@@ -23,6 +35,8 @@ static inline pair pair_of(double x) { return (pair){x, x}; }
 #define LANES_AVX2
 #include "lanes.h"
 #include "tile_loops.h"
+#include "box_loops.h"
+THE_KERNELS
 #undef LANES_AVX2
 #undef INSTRUCTION_SET
 
@@ -30,6 +44,8 @@ static inline pair pair_of(double x) { return (pair){x, x}; }
 #define LANES_AVX512
 #include "lanes.h"
 #include "tile_loops.h"
+#include "box_loops.h"
+THE_KERNELS
 #undef LANES_AVX512
 #undef INSTRUCTION_SET
 #endif

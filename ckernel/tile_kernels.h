@@ -33,6 +33,19 @@ static inline size_t rule_size(enum form form, int d)
     }
 }
 
+/* Boxes are drawn around tiles up to this d; in more columns no tile is small. */
+#define MAX_BOX_D 12
+
+/* The rule again, with what it was made of. */
+struct box_rule {
+    enum form form;
+    enum shape shape;
+    int d, n_clusters;        /* at most 64 clusters */
+    const double *rule;       /* (K, rule_size) */
+    const double *precision;  /* (K, spread) A, unless LINEAR */
+    const double *centers;    /* (K, d) mu, unless LINEAR */
+};
+
 struct tile_kernels {
     const char *name;
 
@@ -44,6 +57,10 @@ struct tile_kernels {
     /* |x - center|^2 of each point. */
     void (*distances)(const double *tile /* IN (d, TILE) */, int d, const double *center /* IN (d) */,
                       double *squared /* OUT (TILE), aligned */);
+
+    /* The clusters that may win somewhere in each of TILE boxes, as the bits of a mask. */
+    void (*candidates)(const struct box_rule *rule, const double *middle /* IN (d, stride) */,
+                       const double *half /* IN (d, stride) */, size_t stride, uint64_t *mask /* OUT (TILE) */);
 
     /* Nothing of use: `rounds` rounds of independent FMAs, as many per round as it returns, so that a
      * benchmark can say what share of the processor's best rate the other kernels reach. */

@@ -258,11 +258,3 @@ static TARGET size_t NAME(exercise)(size_t rounds, double *sink)
     }
     return CHAINS * LANES;
 }
-
-static const struct tile_kernels NAME(kernels) = {
-    .name = STRING(INSTRUCTION_SET),
-    .assign = {NAME(assign_linear), NAME(assign_round), NAME(assign_axes), NAME(assign_triangular)},
-    .distances = NAME(distances),
-    .transform = NAME(transform),
-    .exercise = NAME(exercise),
-};
