@@ -1,0 +1,12 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# CI repeats the same examples, so that a red run is about the change; at home each run looks further.
+settings.register_profile("ci", derandomize=True, print_blob=True)
+settings.register_profile("home", print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "home")
