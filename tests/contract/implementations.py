@@ -1,21 +1,20 @@
 """Who must pass these suites. A new backend is one more entry here.
 
-An implementation that needs a server names the environment variable with the server's URL. Without it
-its tests are skipped at home and fail in CI, where a missing server is a mistake.
+An implementation that needs a server names the environment variable with the server's URL; a fixture of
+`tests/servers` starts the server and sets it. Without a server its tests are skipped at home and fail in CI,
+where a missing server is a mistake.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import pytest
-
 from services.backends.directory import DirectoryObjects
 from services.backends.memory_queue import MemoryQueue
+from services.backends.rabbitmq import RabbitQueue
 from services.backends.sqlite import SqliteStore
 from services.core.ports import ObjectStore, Store, TaskQueue
 
@@ -36,13 +35,10 @@ class Implementation(Generic[T]):
     open: Callable[[Path], T]
     server: str = ""
 
-    def check_server(self) -> None:
-        """Skip, or in CI fail, without the server."""
-        if self.server and not os.environ.get(self.server):
-            complaint = f"{self.name} needs a server: set {self.server}"
-            if os.environ.get("CI"):
-                pytest.fail(complaint)
-            pytest.skip(complaint)
+
+def _open_rabbitmq(folder: Path) -> TaskQueue:
+    prefix = f"t-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    return RabbitQueue(f"{os.environ['KMEANS_TEST_RABBITMQ_URL']}?prefix={prefix}")
 
 
 STORES: list[Implementation[Store]] = [
@@ -50,6 +46,7 @@ STORES: list[Implementation[Store]] = [
 ]
 QUEUES: list[Implementation[TaskQueue]] = [
     Implementation("memory", lambda folder: MemoryQueue()),
+    Implementation("rabbitmq", _open_rabbitmq, server="KMEANS_TEST_RABBITMQ_URL"),
 ]
 OBJECT_STORES: list[Implementation[ObjectStore]] = [
     Implementation("directory", lambda folder: DirectoryObjects(folder / "objects")),

@@ -1,0 +1,64 @@
+"""Fixtures with the URLs of real servers, started when a test first asks and shared by all sessions.
+
+A server that cannot be had skips the test at home and fails it in CI, where that is a mistake.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.fleet import Servers, shared_servers
+from tests.servers.server import Server, ServerFailed, ServerMissing
+
+__all__ = ["mongodb_url", "rabbitmq_url", "s3_url", "servers"]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The servers of the checkout; not to be stopped or killed by a test, which makes its own for that."""
+    shared = shared_servers()
+    with shared.session():
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(servers: Servers) -> Iterator[str]:
+    """`amqp://…`, also in KMEANS_TEST_RABBITMQ_URL. Tests share it: use names of your own."""
+    yield from _url(servers.rabbitmq)
+
+
+@pytest.fixture(scope="session")
+def mongodb_url(servers: Servers) -> Iterator[str]:
+    """`mongodb://…/kmeans?…`, also in KMEANS_TEST_MONGODB_URL. Tests share it: use a database of your own."""
+    yield from _url(servers.mongodb)
+
+
+@pytest.fixture(scope="session")
+def s3_url(servers: Servers) -> Iterator[str]:
+    """`s3://bucket`, also in KMEANS_TEST_S3_URL; endpoint and credentials are in the environment.
+
+    Tests share it: use a prefix of your own.
+    """
+    yield from _url(servers.s3)
+
+
+def _url(server: Server) -> Iterator[str]:
+    try:
+        server.start()
+    except (ServerMissing, ServerFailed) as error:
+        sentence = str(error).splitlines()[0]
+        complaint = f"needs {server.name}: {sentence}"
+    else:
+        complaint = ""
+    if complaint and os.environ.get("CI"):
+        pytest.fail(complaint)
+    if complaint:
+        pytest.skip(complaint)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(f"KMEANS_TEST_{server.name.upper()}_URL", server.url)
+        for name, value in server.environment.items():
+            environment.setenv(name, value)
+        yield server.url
