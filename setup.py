@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -45,7 +46,8 @@ class BuildProto(Command):
             f"--grpc_python_out={PROTOS}",
         ]
         typed_services = shutil.which("protoc-gen-mypy_grpc", path=str(Path(sys.executable).parent))
-        if typed_services:
+        # In an isolated build the script may be there without the package behind it.
+        if typed_services and find_spec("mypy_protobuf"):
             arguments += [
                 f"--plugin=protoc-gen-mypy_grpc={typed_services}",
                 f"--mypy_grpc_out=quiet:{PROTOS}",
