@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from services.backends.directory import DirectoryObjects
 from services.backends.memory_queue import MemoryQueue
+from services.backends.rabbitmq import RabbitQueue
 from services.backends.sqlite import SqliteStore
 from services.core.errors import InvalidInput
 from services.core.ports import ObjectStore, Store, TaskQueue
@@ -30,7 +31,7 @@ def open_store(url: str) -> Store:
 
 
 def open_queue(url: str, delivery_limit: int = 3) -> TaskQueue:
-    """Open the task queue at `memory://`: a new one, empty, at every call.
+    """Open the task queue at `amqp[s]://…`, or at `memory://`: a new one, empty, at every call.
 
     A bundle that is rejected is delivered again at most `delivery_limit` times, then dead-lettered.
     Raises InvalidInput (`BAD_BACKEND_URL`) for another URL, QueueUnavailable when it does not open.
@@ -82,8 +83,8 @@ _STORES: Mapping[str, Callable[[str], Store]] = {
 }
 _QUEUES: Mapping[str, Callable[[str, int], TaskQueue]] = {
     "memory": lambda url, delivery_limit: MemoryQueue(delivery_limit=delivery_limit),
-    "amqp": _not_built("amqp"),
-    "amqps": _not_built("amqps"),
+    "amqp": lambda url, delivery_limit: RabbitQueue(url, delivery_limit=delivery_limit),
+    "amqps": lambda url, delivery_limit: RabbitQueue(url, delivery_limit=delivery_limit),
 }
 _OBJECTS: Mapping[str, Callable[[str], ObjectStore]] = {
     "file": lambda url: DirectoryObjects(_local_path(url)),

@@ -7,6 +7,8 @@ where a missing server is a mistake.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,0 +1,336 @@
+"""The link: one connection to the broker, on a thread of its own, made again whenever it breaks.
+
+The IO thread does nothing but IO, so heartbeats are answered however long a fit computes. Everything of
+pika's happens on it; other threads hand it actions and wait, if at all, for a bounded time.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, Protocol, TypeVar
+
+import pika  # type: ignore[import-untyped]
+import structlog
+from pika.adapters.select_connection import IOLoop  # type: ignore[import-untyped]
+
+from services.backends.rabbitmq.location import Location
+from services.backends.rabbitmq.publisher import Publisher
+from services.backends.rabbitmq.topology import Topology
+from services.core.backoff import backoff_seconds
+from services.core.errors import QueueUnavailable
+
+__all__ = ["CALL_SECONDS", "Endpoint", "Link", "resolve"]
+
+T = TypeVar("T")
+
+# What a caller waits at most for the broker's answer.
+CALL_SECONDS = 10.0
+_CLOSE_SECONDS = 5.0
+# A connection that held for so long was a good one: the next failure is the first of its row.
+_STEADY_SECONDS = 5.0
+
+_logger = structlog.get_logger("rabbitmq")
+
+
+class Endpoint(Protocol):
+    """Something that lives on the link's connection; called on the IO thread."""
+
+    def attach(self, connection: Any) -> None:
+        """A new connection is there, with the topology declared: open channels, consume."""
+
+    def detach(self) -> None:
+        """The connection is gone, and its channels and delivery tags mean nothing any more."""
+
+
+class Link:
+    """Keeps one connection with one control channel (declarations, publishing) and any endpoints."""
+
+    def __init__(
+        self, location: Location, topology: Topology, *, jitter: Callable[[], float] = random.random
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            jitter: gives random numbers in [0, 1) for the pauses between attempts.
+        """
+        self.publisher = Publisher()
+        self.topology = topology
+        self._location = location
+        self._jitter = jitter
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._closing = threading.Event()
+        self._endpoints: list[Endpoint] = []
+        self._calls: set[Future[Any]] = set()
+        # The rest belongs to the IO thread, but for reading under the lock.
+        self._loop: Any = None
+        self._connection: Any = None
+        self._control: Any = None
+        self._is_ready = False
+        self._attempts = 0
+        self._failure = "it was never there."
+        self.cluster_name = ""
+        self._thread = threading.Thread(target=self._run, name="rabbitmq-io", daemon=True)
+
+    def open(self) -> None:
+        """Connect once; afterwards the link keeps itself up.
+
+        Raises:
+            QueueUnavailable: the first attempt failed; the link is closed again.
+        """
+        self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_ready or self._attempts)
+            if self._is_ready:
+                return
+        error = self._unavailable()
+        self.close()
+        raise error
+
+    def close(self) -> None:
+        """Close the connection in order and end the thread; idempotent."""
+        self._closing.set()
+        self._on_io(lambda: self._shut("The task queue is closed."))
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(_CLOSE_SECONDS)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing.is_set()
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Attach it now, if there is a connection, and to every later one."""
+
+        def add() -> None:
+            if self._is_ready:
+                endpoint.attach(self._connection)
+
+        with self._lock:
+            self._endpoints.append(endpoint)
+            self.post(add)
+
+    def remove(self, endpoint: Endpoint) -> None:
+        """Leave it alone from now on; idempotent."""
+        with self._lock:
+            if endpoint in self._endpoints:
+                self._endpoints.remove(endpoint)
+
+    def post(self, action: Callable[[], None]) -> bool:
+        """Run it soon on the IO thread; False, and never, without a connection."""
+        with self._lock:
+            return self._is_ready and self._on_io(action)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Run it after so many seconds, unless the connection breaks before. IO thread only."""
+        self._loop.call_later(seconds, self._guarded(action))
+
+    def call(self, action: Callable[[Future[T]], None], timeout_seconds: float = CALL_SECONDS) -> T:
+        """Run it on the IO thread and wait for what it puts into the future, now or later.
+
+        Raises:
+            QueueUnavailable: there is no connection, it broke meanwhile, or the answer did not come in time.
+        """
+        future: Future[T] = Future()
+        with self._lock:
+            if self._closing.is_set() or not self.post(lambda: action(future)):
+                raise self._unavailable()
+            self._calls.add(future)
+        try:
+            return future.result(timeout_seconds)
+        except TimeoutError as error:
+            raise QueueUnavailable(
+                f"The broker at {self._location.server} did not answer within {timeout_seconds:g} s."
+            ) from error
+        finally:
+            with self._lock:
+                self._calls.discard(future)
+
+    def declare_passively(self, queue: str, answer: Callable[[Any], None]) -> None:
+        """Ask for a queue's counts. IO thread only."""
+        self._control.queue_declare(queue, passive=True, callback=answer)
+
+    def reset(self, why: str) -> None:
+        """Break the connection, so that everything is declared and consumed anew. IO thread only."""
+        _logger.warning("connection is made anew", broker=self._location.server, reason=why)
+        self._shut(why)
+
+    # The IO thread
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            began = time.monotonic()
+            was_ready = self._serve()
+            if self._closing.is_set():
+                break
+            failures = 1 if was_ready and time.monotonic() - began > _STEADY_SECONDS else failures + 1
+            seconds = backoff_seconds(failures, self._jitter())
+            _logger.warning(
+                "broker is not connected",
+                broker=self._location.server,
+                error=self._failure,
+                failures=failures,
+                pause_seconds=round(seconds, 3),
+            )
+            self._closing.wait(seconds)
+
+    def _serve(self) -> bool:
+        """Connect and serve until the connection is gone; return whether it was ever ready."""
+        loop = IOLoop()
+        was_ready = False
+        try:
+            with self._lock:
+                if self._closing.is_set():
+                    return False
+                self._loop = loop
+                self._connection = pika.SelectConnection(
+                    self._location.parameters,
+                    on_open_callback=self._guarded_one(self._on_open),
+                    on_open_error_callback=self._guarded_one(self._on_gone, 1),
+                    on_close_callback=self._guarded_one(self._on_gone, 1),
+                    custom_ioloop=loop,
+                )
+            loop.start()
+        except Exception as error:
+            # A thread that died of pika's bug would leave the process deaf for good.
+            _logger.exception("connection failed in an unexpected way")
+            self._failure = f"{type(error).__name__}."
+        finally:
+            was_ready = self._is_ready
+            self._let_go()
+            loop.close()
+        return was_ready
+
+    def _let_go(self) -> None:
+        with self._changed:
+            was_ready, self._is_ready = self._is_ready, False
+            self._loop = self._connection = self._control = None
+            self._attempts += 1
+            calls, self._calls = self._calls, set()
+            endpoints = tuple(self._endpoints)
+            self._changed.notify_all()
+        self.publisher.detach(self._failure)
+        if was_ready:
+            for endpoint in endpoints:
+                endpoint.detach()
+        for call in calls:
+            _fail(call, self._unavailable())
+
+    def _on_open(self, connection: Any) -> None:
+        if self._closing.is_set():
+            self._shut("The task queue is closed.")
+            return
+        properties = getattr(connection, "server_properties", None) or {}
+        name = properties.get("cluster_name", b"")
+        self.cluster_name = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+        self._open_control()
+
+    def _open_control(self) -> None:
+        def opened(channel: Any) -> None:
+            self._control = channel
+            channel.add_on_close_callback(self._guarded_one(self._on_control_closed, 1))
+            self.topology.declare(channel, lambda: self.publisher.attach(channel, self._guarded_one(ready)))
+
+        def ready(_reply: object) -> None:
+            with self._changed:
+                self._is_ready = True
+                endpoints = tuple(self._endpoints)
+                self._changed.notify_all()
+            _logger.info("broker is connected", broker=self._location.server, prefix=self._location.prefix)
+            for endpoint in endpoints:
+                endpoint.attach(self._connection)
+
+        self._connection.channel(on_open_callback=self._guarded_one(opened))
+
+    def _on_control_closed(self, channel: Any, reason: Any) -> None:
+        if channel is not self._control or self._connection is None or not self._connection.is_open:
+            return
+        code = getattr(reason, "reply_code", 0)
+        if not self._is_ready and self.topology.accept_refusal(code):
+            self._open_control()
+            return
+        self.reset(f"the broker closed the control channel: {_describe(reason)}")
+
+    def _on_gone(self, _connection: Any, error: Any) -> None:
+        if not self._closing.is_set() and not isinstance(error, pika.exceptions.ConnectionClosedByClient):
+            self._failure = _describe(error)
+        self._loop.stop()
+
+    def _shut(self, why: str) -> None:
+        self._failure = why
+        connection = self._connection
+        if connection is None or connection.is_closed or connection.is_closing:
+            return
+        connection.close()
+        # A broker that is stuck does not answer the goodbye.
+        self._loop.call_later(_CLOSE_SECONDS / 2, self._loop.stop)
+
+    def _on_io(self, action: Callable[[], None]) -> bool:
+        with self._lock:
+            if self._loop is None:
+                return False
+            self._loop.add_callback_threadsafe(self._guarded(action))
+            return True
+
+    def _guarded(self, action: Callable[[], None]) -> Callable[[], None]:
+        return lambda: self._guard(action)
+
+    def _guarded_one(self, callback: Callable[..., None], more: int = 0) -> Callable[..., None]:
+        return lambda *arguments: self._guard(lambda: callback(*arguments[: 1 + more]))
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """Run it; an error costs this connection at most, never the thread."""
+        try:
+            action()
+        except pika.exceptions.AMQPError as error:
+            # Typically a channel that closed a moment ago; its close callback follows.
+            _logger.debug("the connection was in the way of an action", error=_describe(error))
+        except Exception:
+            _logger.exception("unexpected error on the IO thread")
+            self._shut("an unexpected error on the IO thread.")
+
+    def _unavailable(self) -> QueueUnavailable:
+        if self._closing.is_set():
+            return QueueUnavailable("The task queue is closed.", "QUEUE_CLOSED")
+        return QueueUnavailable(
+            f"There is no connection to the broker at {self._location.server}: {self._failure}"
+        )
+
+
+def resolve(future: Future[T], value: T) -> None:
+    """Put a value into a future that nobody may be waiting for any more."""
+    try:
+        future.set_result(value)
+    except InvalidStateError:
+        _logger.debug("an answer came too late")
+
+
+def _fail(future: Future[Any], error: Exception) -> None:
+    try:
+        future.set_exception(error)
+    except InvalidStateError:
+        _logger.debug("a failure came too late")
+
+
+def _describe(error: object) -> str:
+    """What pika says, in a sentence of ours. It never quotes credentials."""
+    exceptions = pika.exceptions
+    if isinstance(error, exceptions.ProbableAuthenticationError) or getattr(error, "reply_code", 0) == 403:
+        return "it refused the user name or the password, or the user's rights."
+    if isinstance(error, exceptions.ProbableAccessDeniedError) or getattr(error, "reply_code", 0) == 530:
+        return "it refused the virtual host."
+    text = getattr(error, "reply_text", "") or repr(error)
+    causes = getattr(error, "exceptions", None)
+    if causes:
+        return _describe(causes[-1])
+    inner = getattr(error, "exception", None)
+    if isinstance(inner, BaseException):
+        return _describe(inner)
+    if isinstance(error, OSError):
+        text = error.strerror or type(error).__name__
+    return f"{text}."
