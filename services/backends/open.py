@@ -10,10 +10,12 @@ from urllib.parse import unquote
 
 from services.backends.directory import DirectoryObjects
 from services.backends.memory_queue import MemoryQueue
+from services.backends.mongodb import MongoStore
 from services.backends.rabbitmq import RabbitQueue
 from services.backends.sqlite import SqliteStore
 from services.core.errors import InvalidInput
 from services.core.ports import ObjectStore, Store, TaskQueue
+from services.core.settings import read_settings
 
 __all__ = ["open_objects", "open_queue", "open_store"]
 
@@ -23,7 +25,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 
 
 def open_store(url: str) -> Store:
-    """Open the job store at `sqlite:///absolute/path`.
+    """Open the job store at `mongodb://host/database`, `mongodb+srv://…` or `sqlite:///absolute/path`.
 
     Raises InvalidInput (`BAD_BACKEND_URL`) for another URL, StoreUnavailable when it does not open.
     """
@@ -40,8 +42,9 @@ def open_queue(url: str, delivery_limit: int = 3) -> TaskQueue:
 
 
 def open_objects(url: str) -> ObjectStore:
-    """Open the object store at `file:///absolute/path`.
+    """Open the object store at `file:///absolute/path` or `s3://bucket/prefix`.
 
+    The endpoint of an S3 server that is not AWS's is the setting `s3_endpoint_url`, read here.
     Raises InvalidInput (`BAD_BACKEND_URL`) for another URL, ObjectsUnavailable when it does not open.
     """
     return _opener("object store", url, _OBJECTS)(url)
@@ -66,6 +69,13 @@ def _local_path(url: str) -> Path:
     return Path("/", unquote(path).lstrip("/"))
 
 
+def _open_s3(url: str) -> ObjectStore:
+    # boto3 takes long to import, and most who run the embedded service never need it.
+    from services.backends.s3 import S3Objects
+
+    return S3Objects(url, read_settings().s3_endpoint_url)
+
+
 def _not_built(scheme: str) -> Callable[..., NoReturn]:
     def refuse(*_arguments: object) -> NoReturn:
         raise InvalidInput(f"{scheme}:// is not built yet.", "BACKEND_NOT_BUILT")
@@ -79,7 +89,8 @@ def _bad_url(message: str) -> InvalidInput:
 
 _STORES: Mapping[str, Callable[[str], Store]] = {
     "sqlite": lambda url: SqliteStore(_local_path(url)),
-    "mongodb": _not_built("mongodb"),
+    "mongodb": MongoStore,
+    "mongodb+srv": MongoStore,
 }
 _QUEUES: Mapping[str, Callable[[str, int], TaskQueue]] = {
     "memory": lambda url, delivery_limit: MemoryQueue(delivery_limit=delivery_limit),
@@ -88,5 +99,5 @@ _QUEUES: Mapping[str, Callable[[str, int], TaskQueue]] = {
 }
 _OBJECTS: Mapping[str, Callable[[str], ObjectStore]] = {
     "file": lambda url: DirectoryObjects(_local_path(url)),
-    "s3": _not_built("s3"),
+    "s3": _open_s3,
 }

@@ -30,6 +30,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
     implementation: Implementation[Store] = request.param
     provide_server(request, implementation.server)
     with ExitStack() as opened:
+        opened.callback(implementation.forget, tmp_path)
 
         def open_another() -> Store:
             store = implementation.open(tmp_path)

@@ -12,10 +12,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from pymongo import MongoClient
 
 from services.backends.directory import DirectoryObjects
 from services.backends.memory_queue import MemoryQueue
+from services.backends.mongodb import MongoStore
 from services.backends.rabbitmq import RabbitQueue
 from services.backends.sqlite import SqliteStore
 from services.core.ports import ObjectStore, Store, TaskQueue
@@ -31,11 +35,23 @@ class Implementation(Generic[T]):
         open: given an empty folder of this test alone. Opened twice with the same folder, both must
             meet in the same place, as two processes would; a server derives a name from the folder's.
         server: the environment variable with the URL of a real server, or "" when none is needed.
+        forget: given the same folder when all are closed, removes what a server keeps of it.
     """
 
     name: str
     open: Callable[[Path], T]
     server: str = ""
+    forget: Callable[[Path], None] = lambda folder: None
+
+
+def _mongodb_url(folder: Path) -> str:
+    database = f"t-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    return urlsplit(os.environ["KMEANS_TEST_MONGODB_URL"])._replace(path=f"/{database}").geturl()
+
+
+def _forget_mongodb(folder: Path) -> None:
+    with MongoClient[dict[str, Any]](_mongodb_url(folder)) as client:
+        client.drop_database(client.get_default_database())
 
 
 def _open_rabbitmq(folder: Path) -> TaskQueue:
@@ -45,6 +61,12 @@ def _open_rabbitmq(folder: Path) -> TaskQueue:
 
 STORES: list[Implementation[Store]] = [
     Implementation("sqlite", lambda folder: SqliteStore(folder / "store" / "jobs.sqlite")),
+    Implementation(
+        "mongodb",
+        lambda folder: MongoStore(_mongodb_url(folder)),
+        server="KMEANS_TEST_MONGODB_URL",
+        forget=_forget_mongodb,
+    ),
 ]
 QUEUES: list[Implementation[TaskQueue]] = [
     Implementation("memory", lambda folder: MemoryQueue()),
@@ -52,4 +74,9 @@ QUEUES: list[Implementation[TaskQueue]] = [
 ]
 OBJECT_STORES: list[Implementation[ObjectStore]] = [
     Implementation("directory", lambda folder: DirectoryObjects(folder / "objects")),
+    Implementation(
+        "s3",
+        lambda folder: open_objects(f"{os.environ['KMEANS_TEST_S3_URL']}/{prefix_of(folder)}"),
+        server="KMEANS_TEST_S3_URL",
+    ),
 ]

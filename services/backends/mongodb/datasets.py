@@ -1,0 +1,103 @@
+"""Dataset records in MongoDB."""
+
+from __future__ import annotations
+
+from pymongo.errors import DuplicateKeyError
+
+from services.backends.documents import Document
+from services.backends.mongodb.database import Collections, Database, Transaction
+from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_sort_key
+from services.backends.mongodb.records import dataset_record, read_dataset_record
+from services.backends.sqlite.datasets import dataset_not_found
+from services.core.datasets import Dataset
+from services.core.errors import Conflict, FailedPrecondition
+from services.core.pages import Page, PageRequest
+
+__all__ = ["MongoDatasets"]
+
+
+class MongoDatasets:
+    """`services.core.ports.DatasetStore`."""
+
+    def __init__(self, database: Database) -> None:
+        """Keep datasets in this database."""
+        self._database = database
+
+    def insert_dataset(self, dataset: Dataset) -> Dataset:
+        """See the port. Conflict also for an id that another dataset has."""
+        with self._database.calls() as collections:
+            made = _by_request(collections, dataset)
+            if made is not None:
+                return _same(made, dataset)
+            try:
+                collections.datasets.insert_one(dataset_record(dataset))
+            except DuplicateKeyError as error:
+                # Another thread made it meanwhile, or the answer to this very insert was lost.
+                made = _by_request(collections, dataset)
+                if made is not None:
+                    return _same(made, dataset)
+                record = collections.datasets.find_one({"_id": dataset.id})
+                if record is None or read_dataset_record(record) != dataset:
+                    raise Conflict(
+                        f"There is a dataset {dataset.id} already.",
+                        "DATASET_EXISTS",
+                        {"dataset": f"datasets/{dataset.id}"},
+                    ) from error
+        return dataset
+
+    def get_dataset(self, dataset_id: str) -> Dataset:
+        """See the port."""
+        with self._database.calls() as collections:
+            record = collections.datasets.find_one({"_id": dataset_id})
+        if record is None:
+            raise dataset_not_found(dataset_id)
+        return read_dataset_record(record)
+
+    def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
+        """See the port."""
+        wanted: Document = behind_newest(page)
+        if owner is not None:
+            wanted["owner"] = owner
+        with self._database.calls() as collections:
+            records = list(collections.datasets.find(wanted, sort=NEWEST_FIRST, limit=page.size + 1))
+        items = tuple(map(read_dataset_record, records[: page.size]))
+        if len(records) <= page.size:
+            return Page(items)
+        return Page(items, page.token_after(newest_sort_key(items[-1])))
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """See the port."""
+
+        def delete(transaction: Transaction) -> None:
+            collections, session = transaction.collections, transaction.session
+            user = collections.jobs.find_one(
+                {"spec.dataset_id": dataset_id}, {"_id": True}, sort=[("created_at", 1)], session=session
+            )
+            if user is not None:
+                raise FailedPrecondition(
+                    f"Dataset {dataset_id} is used by job {user['_id']}. Delete its jobs first.",
+                    "DATASET_IN_USE",
+                    {"dataset": f"datasets/{dataset_id}", "job": f"jobs/{user['_id']}"},
+                )
+            # A new job writes to this record too (jobs_made), so that one of the two begins anew.
+            if not collections.datasets.delete_one({"_id": dataset_id}, session=session).deleted_count:
+                raise dataset_not_found(dataset_id)
+
+        self._database.change(dataset_id, delete)
+
+
+def _by_request(collections: Collections, dataset: Dataset) -> Dataset | None:
+    if not dataset.request_id:
+        return None
+    record = collections.datasets.find_one({"owner": dataset.owner, "request_id": dataset.request_id})
+    return None if record is None else read_dataset_record(record)
+
+
+def _same(made: Dataset, wanted: Dataset) -> Dataset:
+    if (made.sha256, made.display_name) != (wanted.sha256, wanted.display_name):
+        raise Conflict(
+            f"request_id {wanted.request_id} was used before, for another upload: dataset {made.id}. "
+            "Use a new request_id for a new upload.",
+            metadata={"dataset": f"datasets/{made.id}"},
+        )
+    return made

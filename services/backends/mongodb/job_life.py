@@ -1,0 +1,169 @@
+"""The life of a job in MongoDB: each change of its state together with that of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from services.backends.documents import Document
+from services.backends.mongodb.database import Database, Transaction
+from services.backends.mongodb.jobs import fetch_job
+from services.backends.mongodb.models import remove_models
+from services.backends.mongodb.records import KEY_FIELDS, NEW_TASK, read_key_record, task_record
+from services.backends.mongodb.task_listings import count_by_state
+from services.backends.sqlite.task_rows import task_not_found
+from services.core.jobs import Job, JobState, state_when_all_ended
+from services.core.tasks import TaskKey, TaskState
+
+__all__ = ["MongoJobLife"]
+
+_TERMINAL = [state.value for state in TaskState if state.is_terminal]
+
+
+class MongoJobLife:
+    """The changes of state of `services.core.ports.JobStore`.
+
+    Each looks first and raises the revision when there is something to change. That the look still holds
+    then is seen to by the revision: raising it fails when the job changed since the transaction began.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Change jobs in this database."""
+        self._database = database
+
+    def start_job(self, job_id: str, keys: Sequence[TaskKey], now: datetime) -> Job:
+        """See the port."""
+
+        def start(transaction: Transaction) -> Job:
+            collections, session = transaction.collections, transaction.session
+            job = fetch_job(collections, job_id, session)
+            if job.state.is_terminal:
+                return job
+            there = {
+                record["_id"] for record in collections.tasks.find({"job_id": job_id}, {}, session=session)
+            }
+            new = [key for key in sorted(set(keys)) if key.id not in there]
+            if not new and job.state is JobState.RUNNING:
+                return job
+            revision = _next_revision(transaction, job_id)
+            # All at once, as a job whose tasks are there in part could be closed before its time.
+            if new:
+                collections.tasks.insert_many(
+                    [task_record(key, revision) for key in new], ordered=False, session=session
+                )
+            if job.state is JobState.PENDING:
+                return _set(transaction, job_id, {"state": JobState.RUNNING.value, "started_at": now})
+            return fetch_job(collections, job_id, session)
+
+        return self._database.change(job_id, start)
+
+    def close_job(self, job_id: str, now: datetime) -> Job:
+        """See the port."""
+
+        def close(transaction: Transaction) -> Job:
+            collections, session = transaction.collections, transaction.session
+            job = fetch_job(collections, job_id, session)
+            if job.state is not JobState.RUNNING:
+                return job
+            state = state_when_all_ended(count_by_state(collections, job_id, session))
+            if state is None:
+                return job
+            _next_revision(transaction, job_id)
+            return _end(transaction, job_id, state, "", now)
+
+        return self._database.change(job_id, close)
+
+    def fail_job(self, job_id: str, failure: str, now: datetime) -> Job:
+        """See the port."""
+        return self._stop(job_id, JobState.FAILED, failure, now)
+
+    def cancel_job(self, job_id: str, now: datetime) -> Job:
+        """See the port."""
+        return self._stop(job_id, JobState.CANCELLED, "", now)
+
+    def retry_tasks(self, job_id: str, keys: Sequence[TaskKey] | None, now: datetime) -> Job:
+        """See the port."""
+
+        def retry(transaction: Transaction) -> Job:
+            collections, session = transaction.collections, transaction.session
+            job = fetch_job(collections, job_id, session)
+            if keys is None:
+                again = _find(transaction, {"job_id": job_id, "state": TaskState.ERROR.value})
+                if (
+                    job.state is JobState.FAILED
+                    and collections.tasks.find_one({"job_id": job_id}, {}, session=session) is None
+                ):
+                    _next_revision(transaction, job_id)
+                    return _reopen(transaction, job_id, JobState.PENDING)
+            else:
+                named = {"job_id": job_id, "_id": {"$in": [key.id for key in keys]}}
+                known = set(_find(transaction, named))
+                for key in keys:
+                    if key not in known:
+                        raise task_not_found(key)
+                again = _find(transaction, {**named, "state": {"$in": _TERMINAL}})
+            if not again:
+                return job
+            revision = _next_revision(transaction, job_id)
+            # started_at stays: it says when the last attempt began.
+            collections.tasks.update_many(
+                {"_id": {"$in": [key.id for key in again]}},
+                {"$set": {**NEW_TASK, "revision": revision}},
+                session=session,
+            )
+            remove_models(transaction, again)
+            return _reopen(transaction, job_id, JobState.RUNNING)
+
+        return self._database.change(job_id, retry)
+
+    def _stop(self, job_id: str, state: JobState, failure: str, now: datetime) -> Job:
+        def stop(transaction: Transaction) -> Job:
+            collections, session = transaction.collections, transaction.session
+            job = fetch_job(collections, job_id, session)
+            if job.state.is_terminal:
+                return job
+            revision = _next_revision(transaction, job_id)
+            collections.tasks.update_many(
+                {"job_id": job_id, "state": {"$in": ["pending", "running"]}},
+                {
+                    "$set": {
+                        "state": TaskState.CANCELLED.value,
+                        "ended_at": now,
+                        "attempt_id": "",
+                        "lease_until": None,
+                        "revision": revision,
+                    }
+                },
+                session=session,
+            )
+            return _end(transaction, job_id, state, failure, now)
+
+        return self._database.change(job_id, stop)
+
+
+def _next_revision(transaction: Transaction, job_id: str) -> int:
+    revision = transaction.next_revision(job_id)
+    if revision is None:
+        raise LookupError(f"no job {job_id}")
+    return revision
+
+
+def _find(transaction: Transaction, condition: Document) -> list[TaskKey]:
+    records = transaction.collections.tasks.find(
+        condition, dict.fromkeys(KEY_FIELDS, True), session=transaction.session
+    )
+    return list(map(read_key_record, records))
+
+
+def _end(transaction: Transaction, job_id: str, state: JobState, failure: str, now: datetime) -> Job:
+    return _set(transaction, job_id, {"state": state.value, "failure": failure, "ended_at": now})
+
+
+def _reopen(transaction: Transaction, job_id: str, state: JobState) -> Job:
+    return _set(transaction, job_id, {"state": state.value, "failure": "", "ended_at": None})
+
+
+def _set(transaction: Transaction, job_id: str, fields: Document) -> Job:
+    collections, session = transaction.collections, transaction.session
+    collections.jobs.update_one({"_id": job_id}, {"$set": fields}, session=session)
+    return fetch_job(collections, job_id, session)

@@ -1,0 +1,178 @@
+"""Job records in MongoDB, and what of their tasks has changed."""
+
+from __future__ import annotations
+
+from pymongo import ASCENDING
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from services.backends.documents import Document
+from services.backends.mongodb.database import Collections, Database, Transaction
+from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_sort_key
+from services.backends.mongodb.records import job_record, read_job_record, read_task_record
+from services.backends.mongodb.revisions import RevisionWatch
+from services.backends.sqlite.datasets import dataset_not_found
+from services.backends.sqlite.jobs import job_not_found
+from services.core.errors import Conflict, FailedPrecondition
+from services.core.jobs import Job, JobFilter
+from services.core.pages import Page, PageRequest
+from services.core.tasks import Task
+
+__all__ = ["MongoJobs", "fetch_job"]
+
+_BY_REVISION = [
+    ("revision", ASCENDING),
+    ("experiment", ASCENDING),
+    ("k", ASCENDING),
+    ("covariance", ASCENDING),
+]
+
+
+class MongoJobs:
+    """The records of `services.core.ports.JobStore`; `MongoJobLife` has the changes of state."""
+
+    def __init__(self, database: Database, watch: RevisionWatch) -> None:
+        """Keep jobs in this database, whose revisions `watch` follows."""
+        self._database = database
+        self._watch = watch
+
+    def insert_job(self, job: Job) -> Job:
+        """See the port. Conflict also for an id that another job has."""
+
+        def insert(transaction: Transaction) -> Job:
+            collections, session = transaction.collections, transaction.session
+            made = _by_request(collections, job, session)
+            if made is not None:
+                return _same(made, job)
+            # Written to, not only read, so that a concurrent delete of it is in our way or we in its.
+            if not collections.datasets.update_one(
+                {"_id": job.spec.dataset_id}, {"$inc": {"jobs_made": 1}}, session=session
+            ).matched_count:
+                raise dataset_not_found(job.spec.dataset_id)
+            collections.jobs.insert_one(job_record(job), session=session)
+            return job
+
+        try:
+            return self._database.change(job.spec.dataset_id, insert, expected=DuplicateKeyError)
+        except DuplicateKeyError as error:
+            # Another process made it meanwhile, or the answer to our own commit was lost.
+            with self._database.calls() as collections:
+                made = _by_request(collections, job)
+                if made is not None:
+                    return _same(made, job)
+                record = collections.jobs.find_one({"_id": job.id})
+            made = None if record is None else read_job_record(record)
+            if made is None or (made.spec, made.created_at) != (job.spec, job.created_at):
+                raise Conflict(
+                    f"There is a job {job.id} already.", "JOB_EXISTS", {"job": f"jobs/{job.id}"}
+                ) from error
+            return made
+
+    def get_job(self, job_id: str) -> Job:
+        """See the port."""
+        with self._database.calls() as collections:
+            return fetch_job(collections, job_id)
+
+    def list_jobs(self, job_filter: JobFilter, page: PageRequest) -> Page[Job]:
+        """See the port."""
+        wanted: Document = behind_newest(page)
+        if job_filter.owner is not None:
+            wanted["owner"] = job_filter.owner
+        if job_filter.dataset_id is not None:
+            wanted["spec.dataset_id"] = job_filter.dataset_id
+        if job_filter.states is not None:
+            wanted["state"] = {"$in": [state.value for state in job_filter.states]}
+        with self._database.calls() as collections:
+            records = list(collections.jobs.find(wanted, sort=NEWEST_FIRST, limit=page.size + 1))
+        items = tuple(map(read_job_record, records[: page.size]))
+        if len(records) <= page.size:
+            return Page(items)
+        return Page(items, page.token_after(newest_sort_key(items[-1])))
+
+    def unfinished_jobs(self) -> tuple[Job, ...]:
+        """See the port."""
+        with self._database.calls() as collections:
+            records = list(
+                collections.jobs.find(
+                    {"state": {"$in": ["pending", "running"]}},
+                    sort=[("created_at", ASCENDING), ("_id", ASCENDING)],
+                )
+            )
+        return tuple(map(read_job_record, records))
+
+    def delete_job(self, job_id: str) -> None:
+        """See the port."""
+
+        def delete(transaction: Transaction) -> None:
+            collections, session = transaction.collections, transaction.session
+            job = fetch_job(collections, job_id, session)
+            if not job.state.is_terminal:
+                raise FailedPrecondition(
+                    f"Job {job_id} has not ended. Cancel it first.",
+                    "JOB_NOT_ENDED",
+                    {"job": f"jobs/{job_id}"},
+                )
+            # First of all the record over which changes of the job conflict.
+            collections.jobs.delete_one({"_id": job_id}, session=session)
+            collections.models.delete_many({"job_id": job_id}, session=session)
+            collections.tasks.delete_many({"job_id": job_id}, session=session)
+            transaction.changed_jobs.add(job_id)
+
+        self._database.change(job_id, delete)
+
+    def wait_for_change(self, job_id: str, revision: int, timeout_seconds: float) -> int:
+        """See the port."""
+        current = self._watch.wait(job_id, revision, timeout_seconds)
+        if current is None:
+            raise job_not_found(job_id)
+        return current
+
+    def changed_tasks(self, job_id: str, revision: int, limit: int) -> tuple[Task, ...]:
+        """See the port."""
+        # Revisions are committed in their order and whole, and a task only ever moves to a later one.
+        # A cursor that goes up therefore omits none, even where tasks move while it reads.
+        with self._database.calls() as collections:
+            records = list(
+                collections.tasks.find(
+                    {"job_id": job_id, "revision": {"$gt": revision}}, sort=_BY_REVISION, limit=limit
+                )
+            )
+            if len(records) == limit:
+                # Tasks changed together share a revision. A cut among them would lose the rest of them
+                # to a caller that goes on from the last revision it saw. Those already read stay in the
+                # answer: an answer that such a task has left may not look like the end.
+                last = records[-1]["revision"]
+                seen = {record["_id"] for record in records}
+                records += (
+                    record
+                    for record in collections.tasks.find(
+                        {"job_id": job_id, "revision": last}, sort=_BY_REVISION
+                    )
+                    if record["_id"] not in seen
+                )
+        return tuple(map(read_task_record, records))
+
+
+def fetch_job(collections: Collections, job_id: str, session: ClientSession | None = None) -> Job:
+    """The job, or NotFound."""
+    record = collections.jobs.find_one({"_id": job_id}, session=session)
+    if record is None:
+        raise job_not_found(job_id)
+    return read_job_record(record)
+
+
+def _by_request(collections: Collections, job: Job, session: ClientSession | None = None) -> Job | None:
+    if not job.request_id:
+        return None
+    record = collections.jobs.find_one({"owner": job.owner, "request_id": job.request_id}, session=session)
+    return None if record is None else read_job_record(record)
+
+
+def _same(made: Job, wanted: Job) -> Job:
+    if (made.spec, made.display_name) != (wanted.spec, wanted.display_name):
+        raise Conflict(
+            f"request_id {wanted.request_id} was used before, for another analysis: job {made.id}. "
+            "Use a new request_id for a new job.",
+            metadata={"job": f"jobs/{made.id}"},
+        )
+    return made

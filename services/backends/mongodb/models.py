@@ -1,0 +1,92 @@
+"""Encoded models in MongoDB, in chunks: one of 50 full covariances in 256 columns has 26 MB.
+
+Chunks are written before the task says that it is DONE, under an id that only this writing has; the task
+then names that id in the same statement that makes it DONE. What no task names is nobody's model: it is
+removed by who wrote it, or, when that process died, together with the task's next change.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bson.binary import Binary
+
+from services.backends.documents import Document
+from services.backends.mongodb.database import Collections, Transaction
+from services.core.tasks import TaskKey
+
+__all__ = ["CHUNK_BYTES", "read_model", "remove_models", "remove_writing", "write_models"]
+
+CHUNK_BYTES = 8 << 20  # MongoDB refuses documents above 16 MiB
+# One message to the server has at most this many bytes, so that it never has to be large.
+_BATCH_BYTES = 24 << 20
+
+
+def write_models(collections: Collections, encoded: Mapping[TaskKey, bytes]) -> dict[TaskKey, Document]:
+    """Write them all; return what each task has to name as its `model`."""
+    writing = secrets.token_hex(12)
+    for batch in _batches(encoded, writing):
+        collections.models.insert_many(batch, ordered=False)
+    return {
+        key: {"id": writing, "size_bytes": len(data), "n_chunks": -(-len(data) // CHUNK_BYTES)}
+        for key, data in encoded.items()
+    }
+
+
+def read_model(collections: Collections, key: TaskKey, named: Mapping[str, Any]) -> bytes | None:
+    """The bytes that a task names as its `model`, or None when they are not all there."""
+    chunks = collections.models.find(
+        {"job_id": key.job_id, "task_id": key.id, "model_id": named["id"]}, {"number": True, "bytes": True}
+    )
+    by_number = {chunk["number"]: bytes(chunk["bytes"]) for chunk in chunks}
+    data = b"".join(by_number.get(number, b"") for number in range(named["n_chunks"]))
+    return data if len(data) == named["size_bytes"] else None
+
+
+def remove_models(transaction: Transaction, keys: Sequence[TaskKey], *, but: str = "") -> None:
+    """Remove all chunks of these tasks of one job, except those of the writing `but`.
+
+    Only inside the transaction that changes the tasks: it removes what it can see, which leaves out
+    what a later attempt writes meanwhile.
+    """
+    if keys:
+        transaction.collections.models.delete_many(
+            {
+                "job_id": keys[0].job_id,
+                "task_id": {"$in": [key.id for key in keys]},
+                "model_id": {"$ne": but},
+            },
+            session=transaction.session,
+        )
+
+
+def remove_writing(collections: Collections, keys: Sequence[TaskKey], writing: str) -> None:
+    """Remove what this writing left for tasks that were not ours after all."""
+    collections.models.delete_many(
+        {"job_id": keys[0].job_id, "task_id": {"$in": [key.id for key in keys]}, "model_id": writing}
+    )
+
+
+def _batches(encoded: Mapping[TaskKey, bytes], writing: str) -> Iterator[list[Document]]:
+    batch, size_bytes = list[Document](), 0
+    for key, data in encoded.items():
+        for number, start in enumerate(range(0, len(data), CHUNK_BYTES)):
+            chunk = data[start : start + CHUNK_BYTES]
+            if batch and size_bytes + len(chunk) > _BATCH_BYTES:
+                yield batch
+                batch, size_bytes = [], 0
+            batch.append(
+                {
+                    "_id": f"{key.id}/{writing}/{number}",
+                    "job_id": key.job_id,
+                    "task_id": key.id,
+                    "model_id": writing,
+                    "number": number,
+                    "bytes": Binary(chunk),
+                }
+            )
+            size_bytes += len(chunk)
+    if batch:
+        yield batch

@@ -1,0 +1,105 @@
+"""Collections, their indexes, and the version of them that a database was made with.
+
+| collection | `_id` | holds |
+| --- | --- | --- |
+| datasets | id | a dataset; `jobs_made` is raised by every job made of it |
+| jobs | id | a job and its revision |
+| tasks | job/experiment/k/covariance | a task, the revision of its last change, which model it has |
+| models | task/model id/number | one chunk of an encoded model |
+| leases | name | who holds a named lease, and until when |
+| schema | "schema" | the version |
+
+Times are BSON dates (whole milliseconds, as the service keeps them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.database import Database as DriverDatabase
+
+from services.core.errors import FailedPrecondition, InvalidInput
+
+__all__ = ["SCHEMA_VERSION", "prepare_schema"]
+
+SCHEMA_VERSION = 1
+
+_KEY = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
+_NEWEST = [("created_at", DESCENDING), ("_id", DESCENDING)]
+_RUNNING = {"state": "running"}
+_BY_REQUEST = IndexModel(
+    [("owner", ASCENDING), ("request_id", ASCENDING)],
+    name="by_request",
+    unique=True,
+    partialFilterExpression={"request_id": {"$gt": ""}},
+)
+_INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "datasets": [
+        IndexModel(_NEWEST, name="by_time"),
+        IndexModel([("owner", ASCENDING), *_NEWEST], name="by_owner"),
+        _BY_REQUEST,
+    ],
+    "jobs": [
+        IndexModel(_NEWEST, name="by_time"),
+        IndexModel([("owner", ASCENDING), *_NEWEST], name="by_owner"),
+        IndexModel([("spec.dataset_id", ASCENDING), *_NEWEST], name="by_dataset"),
+        IndexModel([("state", ASCENDING), *_NEWEST], name="by_state"),
+        _BY_REQUEST,
+    ],
+    "tasks": [
+        IndexModel([("job_id", ASCENDING), *_KEY], name="by_key"),
+        IndexModel([("job_id", ASCENDING), ("state", ASCENDING), *_KEY], name="by_state"),
+        IndexModel([("job_id", ASCENDING), ("revision", ASCENDING), *_KEY], name="by_revision"),
+        IndexModel([("attempt_id", ASCENDING)], name="running", partialFilterExpression=_RUNNING),
+        IndexModel([("lease_until", ASCENDING)], name="leased", partialFilterExpression=_RUNNING),
+    ],
+    "models": [
+        IndexModel([("job_id", ASCENDING), ("task_id", ASCENDING), ("model_id", ASCENDING)], name="by_task"),
+    ],
+    "leases": [],
+}
+
+
+def prepare_schema(database: DriverDatabase[dict[str, Any]], where: str) -> None:
+    """Make what is missing of the collections, unless the database is not ours to use.
+
+    Any number of processes may do so at once. Raises FailedPrecondition (`STORE_TOO_NEW`) for a
+    database of a newer version, FailedPrecondition (`STORE_NEEDS_REPLICA_SET`) for a server without
+    transactions, and InvalidInput (`NOT_A_STORE`) for a database of another program.
+    """
+    hello = database.client.admin.command("hello")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise FailedPrecondition(
+            f"{where} is a standalone server, which has no transactions. Start mongod with "
+            "--replSet and run rs.initiate() once; a replica set may have a single member.",
+            "STORE_NEEDS_REPLICA_SET",
+        )
+    # Listed before the version is looked for: it is written before the first collection is made.
+    taken = set(database.list_collection_names()) & set(_INDEXES)
+    schema = database["schema"]
+    made = schema.find_one({"_id": "schema"})
+    if made is None:
+        if taken:
+            raise InvalidInput(
+                f"{where} holds collections of another program ({', '.join(sorted(taken))}). "
+                "Name another database for the job store.",
+                "NOT_A_STORE",
+            )
+        made = schema.find_one_and_update(
+            {"_id": "schema"},
+            {"$setOnInsert": {"version": SCHEMA_VERSION}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+    version = SCHEMA_VERSION if made is None else made["version"]
+    if version > SCHEMA_VERSION:
+        raise FailedPrecondition(
+            f"{where} has schema version {version}; this program knows up to "
+            f"{SCHEMA_VERSION}. Use the newer program, or another database.",
+            "STORE_TOO_NEW",
+        )
+    for name, indexes in _INDEXES.items():
+        if indexes:
+            database[name].create_indexes(list(indexes))

@@ -1,0 +1,176 @@
+"""Questions about tasks in MongoDB: single records, listings, counts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.client_session import ClientSession
+
+from services.backends.documents import Document
+from services.backends.mongodb.database import Collections, Database
+from services.backends.mongodb.jobs import fetch_job
+from services.backends.mongodb.models import read_model
+from services.backends.mongodb.positions import behind
+from services.backends.mongodb.records import KEY_FIELDS, read_key_record, read_task_record
+from services.backends.sort_keys import read_sort_key
+from services.backends.sqlite.task_rows import bic_column, task_not_found
+from services.core.errors import DataLoss, NotFound
+from services.core.models import FittedModel
+from services.core.pages import Page, PageRequest
+from services.core.tasks import Task, TaskCounts, TaskFilter, TaskKey, TaskOrder, TaskState
+
+__all__ = ["MongoTaskListings", "count_by_state"]
+
+_BY_KEY = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
+# null comes below every number, and so last.
+_BY_BIC = [("bic", DESCENDING), *_BY_KEY]
+
+
+class MongoTaskListings:
+    """The questions of `services.core.ports.TaskStore`."""
+
+    def __init__(self, database: Database) -> None:
+        """Read tasks from this database."""
+        self._database = database
+
+    def get_task(self, key: TaskKey) -> Task:
+        """See the port."""
+        with self._database.calls() as collections:
+            record = collections.tasks.find_one({"_id": key.id})
+        if record is None:
+            raise task_not_found(key)
+        return read_task_record(record)
+
+    def get_model(self, key: TaskKey) -> FittedModel:
+        """See the port."""
+        seen = None
+        with self._database.calls() as collections:
+            while True:
+                record = collections.tasks.find_one({"_id": key.id}, {"model": True})
+                if record is None:
+                    raise task_not_found(key)
+                named = record["model"]
+                if named is None:
+                    raise NotFound(
+                        f"Task {key.short_id} of job {key.job_id} has no model.",
+                        "MODEL_NOT_FOUND",
+                        {"task": f"jobs/{key.job_id}/tasks/{key.short_id}"},
+                    )
+                if named == seen:
+                    raise DataLoss(
+                        f"The model of task {key.short_id} of job {key.job_id} is not all there. "
+                        "Retry the task to fit it again.",
+                        "MODEL_DAMAGED",
+                    )
+                data = read_model(collections, key, named)
+                if data is not None:
+                    return FittedModel.from_bytes(data)
+                # A retry removed it while it was read: then the task now names another one or none.
+                seen = named
+
+    def list_tasks(
+        self, job_id: str, task_filter: TaskFilter, order: TaskOrder, page: PageRequest
+    ) -> Page[Task]:
+        """See the port. Tasks without a score, or with NaN for one, come last by BIC."""
+        by_bic = order is TaskOrder.BIC_DESCENDING
+        position = _behind_bic(page) if by_bic else _behind_key(page)
+        wanted = {"job_id": job_id, **_conditions(task_filter), **position}
+        with self._database.calls() as collections:
+            fetch_job(collections, job_id)
+            records = list(
+                collections.tasks.find(wanted, sort=_BY_BIC if by_bic else _BY_KEY, limit=page.size + 1)
+            )
+        items = tuple(map(read_task_record, records[: page.size]))
+        if len(records) <= page.size:
+            return Page(items)
+        return Page(items, page.token_after(_sort_key(items[-1], by_bic)))
+
+    def all_tasks(self, job_id: str) -> tuple[Task, ...]:
+        """See the port."""
+        with self._database.calls() as collections:
+            return tuple(map(read_task_record, collections.tasks.find({"job_id": job_id}, sort=_BY_KEY)))
+
+    def count_tasks(self, job_id: str) -> TaskCounts:
+        """See the port."""
+        with self._database.calls() as collections:
+            return count_by_state(collections, job_id)
+
+    def count_outstanding(self, job_id: str, published_since: datetime) -> int:
+        """See the port."""
+        with self._database.calls() as collections:
+            return collections.tasks.count_documents(
+                {
+                    "job_id": job_id,
+                    "$or": [
+                        {"state": "running"},
+                        {"state": "pending", "published_at": {"$gte": published_since}},
+                    ],
+                }
+            )
+
+    def unpublished_tasks(self, job_id: str, published_before: datetime, limit: int) -> tuple[TaskKey, ...]:
+        """See the port."""
+        with self._database.calls() as collections:
+            records = list(
+                collections.tasks.find(
+                    {
+                        "job_id": job_id,
+                        "state": "pending",
+                        "$or": [{"published_at": None}, {"published_at": {"$lt": published_before}}],
+                    },
+                    dict.fromkeys(KEY_FIELDS, True),
+                    sort=_BY_KEY,
+                    limit=limit,
+                )
+            )
+        return tuple(map(read_key_record, records))
+
+
+def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:
+    """Counts by state, counted from the tasks."""
+    groups = collections.tasks.aggregate(
+        [{"$match": {"job_id": job_id}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}],
+        session=session,
+    )
+    return TaskCounts({TaskState(group["_id"]): group["count"] for group in groups})
+
+
+def _conditions(task_filter: TaskFilter) -> Document:
+    conditions = Document()
+    if task_filter.states is not None:
+        conditions["state"] = {"$in": [state.value for state in task_filter.states]}
+    if task_filter.covariances is not None:
+        conditions["covariance"] = {"$in": [covariance.value for covariance in task_filter.covariances]}
+    if task_filter.k is not None:
+        conditions["k"] = task_filter.k
+    if task_filter.experiment is not None:
+        conditions["experiment"] = task_filter.experiment
+    return conditions
+
+
+def _sort_key(task: Task, by_bic: bool) -> tuple[str | int | float, ...]:
+    key = (task.key.experiment, task.key.k, task.key.covariance.value)
+    if not by_bic:
+        return key
+    bic = bic_column(task.result)
+    return (1, 0.0, *key) if bic is None else (0, bic, *key)
+
+
+def _behind_key(page: PageRequest) -> Document:
+    after = read_sort_key(page, int, int, str)
+    return {} if after is None else _after_key(*after)
+
+
+def _behind_bic(page: PageRequest) -> Document:
+    after = read_sort_key(page, int, float, int, int, str)
+    if after is None:
+        return {}
+    unscored, bic, *key = after
+    if unscored:
+        return {"bic": None, **_after_key(*key)}
+    return {"$or": [{"bic": None}, {"bic": {"$lt": bic}}, {"bic": bic, **_after_key(*key)}]}
+
+
+def _after_key(*key: str | int | float) -> Document:
+    return behind(*((name, way, value) for (name, way), value in zip(_BY_KEY, key, strict=True)))
