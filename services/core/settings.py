@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     objects_url: SecretStr | None = Field(
         None, description="s3://bucket/prefix or file:///path; unset: embedded, under home."
     )
+    s3_endpoint_url: str | None = Field(
+        None,
+        description="http(s)://host:port of an S3 server that is not AWS's; credentials and region come "
+        "from the AWS_* variables.",
+    )
     address: str = Field(DEFAULT_ADDRESS, description="Where the gateway listens, HOST:PORT.")
     rpc_threads: int = Field(64, ge=4, le=1024, description="Calls the gateway serves at once.")
     max_upload_bytes: int = Field(

@@ -71,6 +71,7 @@ def open_objects(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
     implementation: Implementation[ObjectStore] = request.param
     provide_server(request, implementation.server)
     with ExitStack() as opened:
+        opened.callback(implementation.forget, tmp_path)
 
         def open_another() -> ObjectStore:
             objects = implementation.open(tmp_path)

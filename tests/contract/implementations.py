@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from pymongo import MongoClient
 from services.backends.directory import DirectoryObjects
 from services.backends.memory_queue import MemoryQueue
 from services.backends.mongodb import MongoStore
+from services.backends.open import open_objects
 from services.backends.rabbitmq import RabbitQueue
 from services.backends.sqlite import SqliteStore
 from services.core.ports import ObjectStore, Store, TaskQueue
@@ -59,6 +62,17 @@ def _open_rabbitmq(folder: Path) -> TaskQueue:
     return RabbitQueue(f"{os.environ['KMEANS_TEST_RABBITMQ_URL']}?prefix={prefix}")
 
 
+def _open_s3(folder: Path) -> ObjectStore:
+    prefix = f"t-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    return open_objects(f"{os.environ['KMEANS_TEST_S3_URL']}/{prefix}")
+
+
+def _forget_s3(folder: Path) -> None:
+    with closing(_open_s3(folder)) as objects:
+        for key in objects.list_keys("", datetime.max.replace(tzinfo=UTC)):
+            objects.delete(key)
+
+
 STORES: list[Implementation[Store]] = [
     Implementation("sqlite", lambda folder: SqliteStore(folder / "store" / "jobs.sqlite")),
     Implementation(
@@ -76,7 +90,8 @@ OBJECT_STORES: list[Implementation[ObjectStore]] = [
     Implementation("directory", lambda folder: DirectoryObjects(folder / "objects")),
     Implementation(
         "s3",
-        lambda folder: open_objects(f"{os.environ['KMEANS_TEST_S3_URL']}/{prefix_of(folder)}"),
+        _open_s3,
         server="KMEANS_TEST_S3_URL",
+        forget=_forget_s3,
     ),
 ]
