@@ -1,5 +1,5 @@
 /* Which clusters can win anywhere in a tile: the loops, once per instruction set. Included by
- * tile_kernels.c after tile_loops.h; plain C, which the compiler vectorises over the boxes.
+ * tile_kernels.c after tile_loops.h.
  *
  * Within the box |x - m| <= h around a tile's points, a cost f(x) = c + |A (x - mu)|^2 is
  *     f(m + e) = f(m) + g' e + |A e|^2,   g = 2 A' A (m - mu),   0 <= |A e|^2 <= sum_r (sum_j |A_rj| h_j)^2,
@@ -8,94 +8,97 @@
  * For l we take the cluster that is cheapest at m. For a LINEAR cost, g is w and the last term is zero.
  */
 
-/* f(m), g and the bound of |A e|^2 of cluster k at each box. */
-INLINE TARGET void NAME(expand)(const struct box_rule *rule, int k, const double *middle, const double *half,
-                                size_t stride, double value[TILE], double gradient[MAX_BOX_D][TILE],
-                                double *square)
+/* f(m) and g of cluster k at the middles of LANES boxes; and, where half is given, the bound of |A e|^2. */
+INLINE TARGET vec NAME(expand)(const enum form form, const int d, const struct box_rule *rule, int k,
+                               const vec *middle, const vec *half, vec *gradient, vec *square)
 {
-    const int d = rule->d;
-    const double *row = rule->rule + (size_t)k * rule_size(rule->form, d);
-    for (int i = 0; i < TILE; i++)
-        value[i] = row[0];
-    if (rule->form == LINEAR) {
+    const double *row = rule->rule + (size_t)k * rule_size(form, d);
+    vec value = SET(row[0]);
+    vec bound = SET(0);
+    if (form == LINEAR) {
+        for (int j = 0; j < d; j++) {
+            gradient[j] = SET(row[1 + j]);
+            value = FMA(gradient[j], middle[j], value);
+        }
+    } else {
+        const double *a = rule->precision
+            + (size_t)k * spread_size(form == ROUND ? SPHER : form == AXES ? DIAG : FULL, d);
+        const double *center = rule->centers + (size_t)k * d;
         for (int j = 0; j < d; j++)
-            for (int i = 0; i < TILE; i++) {
-                value[i] += row[1 + j] * middle[j * stride + i];
-                gradient[j][i] = row[1 + j];
+            gradient[j] = SET(0);
+        for (int r = 0; r < d; r++) {
+            const double *line = form == TRIANGULAR ? a + PACKED(r) : form == AXES ? a + r : a;
+            const int first = form == TRIANGULAR ? 0 : r;
+            vec y = SET(0), reach = SET(0);
+            for (int j = first; j <= r; j++) {
+                const vec by = SET(line[j - first]);
+                y = FMA(by, SUB(middle[j], SET(center[j])), y);
+                if (half)
+                    reach = FMA(ABS(by), half[j], reach);
             }
-        if (square)
-            for (int i = 0; i < TILE; i++)
-                square[i] = 0;
-        return;
+            const vec twice = FMA(y, SET(2), SET(0));
+            for (int j = first; j <= r; j++)
+                gradient[j] = FMA(SET(line[j - first]), twice, gradient[j]);
+            value = FMA(y, y, value);
+            bound = FMA(reach, reach, bound);
+        }
     }
-    const double *a = rule->precision + (size_t)k * spread_size(rule->shape, d);
-    const double *center = rule->centers + (size_t)k * d;
-    for (int j = 0; j < d; j++)
-        for (int i = 0; i < TILE; i++)
-            gradient[j][i] = 0;
-    if (square)
-        for (int i = 0; i < TILE; i++)
-            square[i] = 0;
-    for (int r = 0; r < d; r++) {
-        const int first = rule->shape == FULL ? 0 : r;
-        const double *line = rule->shape == FULL ? a + PACKED(r) : a;
-        double y[TILE] = {0}, reach[TILE] = {0};
-        for (int j = first; j <= r; j++) {
-            const double by = line[rule->shape == SPHER ? 0 : j], at = center[j], size = by < 0 ? -by : by;
-            for (int i = 0; i < TILE; i++)
-                y[i] += by * (middle[j * stride + i] - at);
-            if (square)
-                for (int i = 0; i < TILE; i++)
-                    reach[i] += size * half[j * stride + i];
+    if (half)
+        *square = bound;
+    return value;
+}
+
+INLINE TARGET void NAME(candidates_of)(const enum form form, const int d, const struct box_rule *rule,
+                                       const double *middle, const double *half, size_t stride, uint64_t *mask)
+{
+    for (int first = 0; first < TILE; first += LANES) {
+        vec m[MAX_BOX_D], h[MAX_BOX_D], gradient[MAX_BOX_D], least_gradient[MAX_BOX_D];
+        vec square, least_square = SET(0), least = SET(__builtin_inf());
+        for (int j = 0; j < d; j++) {
+            m[j] = LOAD_ANY(middle + (size_t)j * stride + first);
+            h[j] = LOAD_ANY(half + (size_t)j * stride + first);
+            least_gradient[j] = SET(0);
         }
-        for (int j = first; j <= r; j++) {
-            const double twice = 2 * line[rule->shape == SPHER ? 0 : j];
-            for (int i = 0; i < TILE; i++)
-                gradient[j][i] += twice * y[i];
+        for (int k = 0; k < rule->n_clusters; k++) {
+            const vec value = NAME(expand)(form, d, rule, k, m, h, gradient, &square);
+            least_square = SELECT(value, least, square, least_square);
+            for (int j = 0; j < d; j++)
+                least_gradient[j] = SELECT(value, least, gradient[j], least_gradient[j]);
+            least = SELECT(value, least, value, least);
         }
-        for (int i = 0; i < TILE; i++)
-            value[i] += y[i] * y[i];
-        if (square)
-            for (int i = 0; i < TILE; i++)
-                square[i] += reach[i] * reach[i];
+        uint64_t bits[LANES] = {0};
+        const vec limit = FMA(least_square, SET(1), least);
+        for (int k = 0; k < rule->n_clusters; k++) {
+            const vec value = NAME(expand)(form, d, rule, k, m, NULL, gradient, NULL);
+            vec lowest = value;
+            for (int j = 0; j < d; j++)
+                lowest = FMA(SUB(SET(0), h[j]), ABS(SUB(gradient[j], least_gradient[j])), lowest);
+            /* What rounding could make of the costs is far below this share of them. */
+            lowest = FMA(SET(-1e-11), FMA(SET(1), ABS(value), ABS(least)), SUB(lowest, SET(1e-11)));
+            const unsigned pruned = LESS_BITS(limit, lowest);
+            UNROLLED for (int i = 0; i < LANES; i++)
+                bits[i] |= (uint64_t)(~pruned >> i & 1) << k;
+        }
+        for (int i = 0; i < LANES; i++)
+            mask[first + i] = bits[i];
     }
 }
 
 static TARGET void NAME(candidates)(const struct box_rule *rule, const double *middle, const double *half,
                                     size_t stride, uint64_t *mask)
 {
-    const int d = rule->d;
-    double value[TILE], square[TILE], gradient[MAX_BOX_D][TILE];
-    double least[TILE], least_square[TILE], least_gradient[MAX_BOX_D][TILE];
-    for (int i = 0; i < TILE; i++)
-        least[i] = __builtin_inf();
-    for (int k = 0; k < rule->n_clusters; k++) {
-        NAME(expand)(rule, k, middle, half, stride, value, gradient, square);
-        double cheaper[TILE];
-        for (int i = 0; i < TILE; i++) {
-            cheaper[i] = value[i] < least[i] ? 1 : 0;
-            least[i] = value[i] < least[i] ? value[i] : least[i];
-            least_square[i] = cheaper[i] != 0 ? square[i] : least_square[i];
-        }
-        for (int j = 0; j < d; j++)
-            for (int i = 0; i < TILE; i++)
-                least_gradient[j][i] = cheaper[i] != 0 ? gradient[j][i] : least_gradient[j][i];
+#define CANDIDATES_BY_DIMENSION(form)                                                                  \
+    switch (rule->d) {                                                                                 \
+    case 1: NAME(candidates_of)(form, 1, rule, middle, half, stride, mask); break;                     \
+    case 2: NAME(candidates_of)(form, 2, rule, middle, half, stride, mask); break;                     \
+    case 3: NAME(candidates_of)(form, 3, rule, middle, half, stride, mask); break;                     \
+    default: NAME(candidates_of)(form, rule->d, rule, middle, half, stride, mask); break;              \
     }
-    for (int i = 0; i < TILE; i++)
-        mask[i] = 0;
-    for (int k = 0; k < rule->n_clusters; k++) {
-        NAME(expand)(rule, k, middle, half, stride, value, gradient, NULL);
-        double margin[TILE];
-        for (int i = 0; i < TILE; i++)
-            margin[i] = value[i] - least[i] - least_square[i];
-        for (int j = 0; j < d; j++)
-            for (int i = 0; i < TILE; i++)
-                margin[i] -= __builtin_fabs(gradient[j][i] - least_gradient[j][i]) * half[j * stride + i];
-        /* What rounding could make of the costs is far below this. An empty cluster's is infinite. */
-        const uint64_t bit = (uint64_t)1 << k;
-        for (int i = 0; i < TILE; i++) {
-            const double slack = 1e-11 * (__builtin_fabs(value[i]) + __builtin_fabs(least[i]) + 1);
-            mask[i] |= margin[i] > slack ? 0 : value[i] < __builtin_inf() ? bit : 0;
-        }
+    switch (rule->form) {
+    case LINEAR: CANDIDATES_BY_DIMENSION(LINEAR); break;
+    case ROUND: CANDIDATES_BY_DIMENSION(ROUND); break;
+    case AXES: CANDIDATES_BY_DIMENSION(AXES); break;
+    default: CANDIDATES_BY_DIMENSION(TRIANGULAR); break;
     }
+#undef CANDIDATES_BY_DIMENSION
 }

@@ -39,11 +39,10 @@ void estimate_centers(const struct moments *moments, struct estimate *estimate)
 {
     const int d = estimate->d;
     for (int k = 0; k < estimate->n_clusters; k++) {
-        const double *row = moments->rows + (size_t)k * moments->row;
-        const double scale = row[0] > 0 ? 1 / row[0] : 0;
-        estimate->counts[k] = row[0];
+        const double members = moments_count(moments, k), scale = members > 0 ? 1 / members : 0;
+        estimate->counts[k] = members;
         for (int j = 0; j < d; j++)
-            estimate->centers[(size_t)k * d + j] = row[1 + j] * scale;
+            estimate->centers[(size_t)k * d + j] = moments_sum(moments, k, j) * scale;
     }
 }
 

@@ -68,7 +68,7 @@ static enum status session_open(struct session *session, const struct fit_reques
         }
     }
     if (status == OK && is_tied(request->covariance))
-        total_scatter(tiles, shape, workspace->total);
+        total_scatter(tiles, shape, workspace->kernels, workspace->total);
     return status;
 }
 
@@ -184,12 +184,7 @@ static enum status finish(struct session *session, struct fit_result *result)
     const size_t n = request->n, size = spread_size(shape_of(request->covariance), d);
     const size_t spreads = tied ? 1 : (size_t)K;
 
-    moments_of(&workspace->tiles, workspace->labels, workspace->team, workspace->segments, workspace->sums,
-               &workspace->moments);
-    estimate_centers(&workspace->moments, estimate);
-    scatter_about(&workspace->tiles, workspace->labels, request->covariance, K, estimate->centers,
-                  workspace->scratch, estimate->scatter);
-    estimate_spread(estimate, n, 1);
+    estimate_exactly(workspace);
 
     for (int k = 0; k < K; k++) {
         result->counts[k] = (size_t)estimate->counts[k];
@@ -354,12 +349,7 @@ enum status score_labels(const struct fit_request *request, double *log_likeliho
     if (status == OK) {
         struct workspace *workspace = &session.workspace;
         begin(&session, NULL);
-        moments_of(&workspace->tiles, workspace->labels, workspace->team, workspace->segments, workspace->sums,
-                   &workspace->moments);
-        estimate_centers(&workspace->moments, &workspace->estimate);
-        scatter_about(&workspace->tiles, workspace->labels, request->covariance, request->n_clusters,
-                      workspace->estimate.centers, workspace->scratch, workspace->estimate.scatter);
-        *log_likelihood = estimate_spread(&workspace->estimate, request->n, 1)
+        *log_likelihood = estimate_exactly(workspace)
             - (double)request->n * session.frame.log_scale;
     }
     session_close(&session);

@@ -31,7 +31,7 @@ int64_t first_not_finite(const double *data, size_t n, int d)
     return -1;
 }
 
-void load_tile(const double *data, const uint32_t *rows, size_t n, int d, size_t tile_index,
+CLONES void load_tile(const double *data, const uint32_t *rows, size_t n, int d, size_t tile_index,
                const double *center, double *tile)
 {
     const size_t first = tile_index * TILE;
@@ -94,16 +94,7 @@ static void center_and_square(void *context, int segment)
     for (size_t t = range.begin; t < range.end; t++) {
         double *tile = tiles->values + t * (size_t)d * TILE;
         load_tile(total->data, NULL, tiles->n, d, t, total->frame->mean, tile);
-        for (int r = 0; r < d; r++)
-            for (int c = full ? 0 : r; c <= r; c++) {
-                const double *x = tile + r * TILE, *y = tile + c * TILE;
-                double lanes[8] = {0};
-                for (int i = 0; i < TILE; i += 8)
-                    for (int j = 0; j < 8; j++)
-                        lanes[j] += x[i + j] * y[i + j];
-                second[full ? PACKED(r) + c : (size_t)r] += ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]))
-                    + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
-            }
+        total->kernels->squares(tile, d, full, second);
     }
 }
 

@@ -14,6 +14,19 @@
 
 #define PACKED(r) ((size_t)(r) * ((size_t)(r) + 1) / 2)
 
+/* For functions that only need the compiler's own vectors: one copy per instruction set, chosen when the
+ * library is loaded. Not where a product may be contracted with a sum, so that all copies round alike. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define CLONES
+#endif
+
+/* Sizes rounded up to whole vectors of eight doubles: of a row, and of the rows of a lower triangle, row r
+ * with its r + 1 entries beginning at ROW8(r). */
+#define PAD8(n) (((size_t)(n) + 7) / 8 * 8)
+#define ROW8(r) (((size_t)(r) / 8 + 1) * (4 * ((size_t)(r) / 8) + (size_t)(r) % 8) * 8)
+
 /* Points of a tile: the unit that is stored column by column, so that a vector register holds one
  * column of several points. A multiple of every register width times every unrolling. */
 #define TILE 64

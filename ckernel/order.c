@@ -24,7 +24,7 @@ static struct cells choose_cells(size_t n, int d)
 }
 
 /* The cell numbers of one tile: the bits of the columns' levels, interleaved, highest first. */
-static void cell_numbers(const struct cells *cells, const double *tile, uint32_t *number)
+CLONES static void cell_numbers(const struct cells *cells, const double *tile, uint32_t *number)
 {
     int32_t level[MAX_BITS][TILE];
     for (int j = 0; j < cells->columns; j++) {
@@ -70,7 +70,7 @@ enum status spatial_order(const struct tiles *tiles, uint32_t *rows)
     return OK;
 }
 
-void tile_boxes(const struct tiles *tiles, double *middle, double *half)
+CLONES void tile_boxes(const struct tiles *tiles, double *middle, double *half)
 {
     const size_t stride = tiles->n_tiles + TILE;
     for (int j = 0; j < tiles->d; j++) {

@@ -51,12 +51,15 @@ static void relabel(struct worker *worker, size_t t, const int32_t *label)
     if (!differs)
         return;
     const int points = points_of(&workspace->tiles, t);
+    void (*add_point)(double *, int, double, double *) = workspace->kernels->add_point[moments->sums];
+    _Alignas(ALIGNMENT) double y[PAD8(moments->d + 2)];
     for (int i = 0; i < points; i++) {
         if (label[i] == labels[i])
             continue;
         worker->changed++;
-        moments_add(moments, worker->rows + labels[i] * moments->row, tile, i, -1);
-        moments_add(moments, worker->rows + (size_t)label[i] * moments->row, tile, i, 1);
+        augmented(tile, moments->d, i, NULL, y);
+        add_point(y, moments->d, -1, worker->rows + labels[i] * moments->row);
+        add_point(y, moments->d, 1, worker->rows + (size_t)label[i] * moments->row);
         if (workspace->assignment == MAHALANOBIS)
             worker->hash += hash_label(t * TILE + i, (label_t)label[i]) - hash_label(t * TILE + i, labels[i]);
         labels[i] = (label_t)label[i];
@@ -178,8 +181,8 @@ void forget_uniform(struct workspace *workspace)
 
 void sum_moments(struct workspace *workspace)
 {
-    moments_of(&workspace->tiles, workspace->labels, workspace->team, workspace->segments, workspace->sums,
-               &workspace->moments);
+    moments_of(&workspace->tiles, workspace->labels, workspace->team, workspace->kernels, workspace->segments,
+               workspace->sums, &workspace->moments);
 }
 
 size_t worst_explained(const struct workspace *workspace)

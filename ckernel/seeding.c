@@ -11,7 +11,7 @@ struct seeding {
     label_t *labels;
 };
 
-static void join_center(void *context, int segment)
+CLONES static void join_center(void *context, int segment)
 {
     const struct seeding *seeding = context;
     const struct tiles *tiles = seeding->tiles;

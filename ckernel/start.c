@@ -13,18 +13,23 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
 {
     const size_t K = (size_t)workspace->n_clusters;
     const enum covariance covariance = workspace->covariance;
-    const size_t row = moments_row(covariance, d);
+    const size_t row = sums_row(sums_of(covariance), d);
     const size_t spread = spread_size(shape_of(covariance), d);
     const size_t rule = K * rule_size(fit_form(covariance), d);
-    workspace->segments = count_segments(n, d, K * row);
-    const size_t tables = K * row * ((size_t)workspace->segments + 2);
+    const size_t scatter = scatter_table(covariance, workspace->n_clusters, d);
+    const size_t table = scatter > K * row ? scatter : K * row;
+    workspace->segments = count_segments(n, d, table);
+    const size_t tables = table * (size_t)workspace->segments + 2 * K * row;
     const size_t n_tiles = (n + TILE - 1) / TILE;
     workspace->stride = n_tiles + TILE;
     const size_t boxes = workspace->boxed ? workspace->stride * (size_t)d : 0;
     const size_t few_rules = workspace->boxed ? rule * (size_t)workspace->segments : 0;
-    double *all = calloc(tables + spread + rule + (size_t)d + n_tiles + (size_t)workspace->max_iter + 2
-                             + 2 * boxes + few_rules,
-                         sizeof(double));
+    /* The tables come first, for their alignment. */
+    const size_t doubles = PAD8(tables + spread + rule + (size_t)d + n_tiles + (size_t)workspace->max_iter + 2
+                                + 2 * boxes + few_rules);
+    double *all = aligned_alloc(ALIGNMENT, doubles * sizeof(double));
+    if (all)
+        memset(all, 0, doubles * sizeof(double));
     workspace->sums = all;
     workspace->labels = calloc(n_tiles * TILE, sizeof(label_t));
     workspace->nearest = calloc(n_tiles * TILE, sizeof(float));
@@ -38,10 +43,9 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
         || !workspace->uniform || !workspace->hashes)
         return OUT_OF_MEMORY;
     workspace->moments = (struct moments){.d = d, .n_clusters = workspace->n_clusters,
-                                          .covariance = covariance, .second = row - 1 - (size_t)d,
-                                          .row = row};
+                                          .sums = sums_of(covariance), .row = row};
     workspace->kept_moments = workspace->moments;
-    workspace->moments.rows = all + K * row * (size_t)workspace->segments;
+    workspace->moments.rows = all + table * (size_t)workspace->segments;
     workspace->kept_moments.rows = workspace->moments.rows + K * row;
     workspace->total = all + tables;
     workspace->rule = workspace->total + spread;
@@ -81,18 +85,32 @@ static size_t partition_bytes(const struct workspace *workspace)
     return workspace->tiles.n * sizeof(label_t);
 }
 
+static double exact_spread(struct workspace *workspace)
+{
+    struct estimate *estimate = &workspace->estimate;
+    scatter_about(&workspace->tiles, workspace->labels, workspace->covariance, workspace->n_clusters,
+                  estimate->centers, workspace->team, workspace->kernels, workspace->segments, workspace->sums,
+                  estimate->scatter);
+    return estimate_spread(estimate, workspace->tiles.n, 1);
+}
+
 /* The estimate of the partition at hand, and its CL. */
 static double estimate_partition(struct workspace *workspace)
 {
     struct estimate *estimate = &workspace->estimate;
     estimate_centers(&workspace->moments, estimate);
-    scatter_from_moments(&workspace->moments, workspace->total, estimate->scatter);
+    scatter_from_moments(&workspace->moments, workspace->covariance, workspace->total, estimate->scatter);
     const double likelihood = estimate_spread(estimate, workspace->tiles.n, 0);
     if (!isnan(likelihood))
         return likelihood;
-    scatter_about(&workspace->tiles, workspace->labels, workspace->covariance, workspace->n_clusters,
-                  estimate->centers, workspace->scratch, estimate->scatter);
-    return estimate_spread(estimate, workspace->tiles.n, 1);
+    return exact_spread(workspace);
+}
+
+double estimate_exactly(struct workspace *workspace)
+{
+    sum_moments(workspace);
+    estimate_centers(&workspace->moments, &workspace->estimate);
+    return exact_spread(workspace);
 }
 
 static void write_rule(struct workspace *workspace)
@@ -107,7 +125,7 @@ static void write_rule(struct workspace *workspace)
 static int first_empty(const struct workspace *workspace)
 {
     for (int k = 0; k < workspace->n_clusters; k++)
-        if (!(workspace->moments.rows[(size_t)k * workspace->moments.row] > 0))
+        if (!(moments_count(&workspace->moments, k) > 0))
             return k;
     return -1;
 }
@@ -194,7 +212,8 @@ struct start start_run(struct workspace *workspace)
     const int classic = workspace->assignment == MAHALANOBIS;
     const size_t n = workspace->tiles.n;
     uint64_t hash = 0;
-    int reseeds = MAX_RESEEDS, since_refresh = 0;
+    int reseeds = MAX_RESEEDS;
+    size_t moved_since = 0;
     workspace->estimate.has_reference = 0;
     workspace->passes_unboxed = 0;
     memset(workspace->tried, 0, (size_t)workspace->n_clusters);
@@ -227,9 +246,10 @@ struct start start_run(struct workspace *workspace)
         }
         if (classic && cycles(workspace, &watch, hash))
             break;
-        if (++since_refresh == REFRESH || changed > n / 2) {
+        moved_since += changed;
+        if (moved_since > MOVES_PER_POINT * n) {
             sum_moments(workspace);
-            since_refresh = 0;
+            moved_since = 0;
         }
     }
     /* A fixed point is the answer of either rule; short of one, the classic rule's best iterate is. */

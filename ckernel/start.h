@@ -13,8 +13,9 @@
 #define MAX_RESEEDS 10
 /* Passes that a re-seeded cluster is given to show that it helps. */
 #define TRIAL_PASSES 10
-/* The moments are summed anew after this many updates, so that rounding does not drift. */
-#define REFRESH 32
+/* The moments are summed anew once so many points moved for each point there is, so that rounding does
+ * not drift: each move rounds once. */
+#define MOVES_PER_POINT 4
 
 /* All that the starts of a fit share, allocated once. */
 struct workspace {
@@ -65,6 +66,9 @@ void start_partition(struct workspace *workspace, struct rng *rng /* INOUT */);
 
 /* Iterate workspace->labels to the end. */
 struct start start_run(struct workspace *workspace /* INOUT */);
+
+/* The estimate of workspace->labels with all its digits, from a second pass over the points; its CL. */
+double estimate_exactly(struct workspace *workspace /* INOUT */);
 
 /* Seconds of each of `passes` assignment passes under the model of the partition at hand, for benchmarks. */
 void start_time_passes(struct workspace *workspace /* INOUT */, int passes, double *seconds /* OUT (passes) */);

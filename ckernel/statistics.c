@@ -2,158 +2,189 @@
 
 #include <string.h>
 
-/* sum += sign y y' in the shape of the model. */
-static inline void add_square(enum shape shape, int d, const double *y, double sign, double *sum)
+enum sums sums_of(enum covariance covariance)
 {
-    if (shape == SPHER) {
-        double square = 0;
-        for (int j = 0; j < d; j++)
-            square += y[j] * y[j];
-        sum[0] += sign * square;
-    } else if (shape == DIAG) {
-        for (int j = 0; j < d; j++)
-            sum[j] += sign * y[j] * y[j];
-    } else {
-        for (int r = 0; r < d; r++) {
-            const double by = sign * y[r];
-            double *row = sum + PACKED(r);
-            for (int c = 0; c <= r; c++)
-                row[c] += by * y[c];
-        }
+    if (is_tied(covariance))
+        return SUMS;
+    return shape_of(covariance) == SPHER ? SQUARE : shape_of(covariance) == DIAG ? SQUARES : OUTER;
+}
+
+size_t sums_row(enum sums sums, int d)
+{
+    switch (sums) {
+    case SUMS: return PAD8(d + 1);
+    case SQUARE: return PAD8(d + 2);
+    case SQUARES: return 2 * PAD8(d + 1);
+    default: return ROW8(d + 1);
     }
 }
 
-static inline __attribute__((always_inline)) void add_point(int d, enum shape shape, int tied, double *row,
-                                                            const double *tile, int i, double sign)
+void augmented(const double *tile, int d, int i, const double *center, double *y)
 {
-    double x[64];
-    row[0] += sign;
-    if (d <= 64) {
-        for (int j = 0; j < d; j++) {
-            x[j] = tile[j * TILE + i];
-            row[1 + j] += sign * x[j];
-        }
-        if (!tied)
-            add_square(shape, d, x, sign, row + 1 + d);
-        return;
-    }
+    y[0] = 1;
     for (int j = 0; j < d; j++)
-        row[1 + j] += sign * tile[j * TILE + i];
-    if (tied)
-        return;
-    double *second = row + 1 + d;
-    for (int r = 0; r < d; r++) {
-        const double own = tile[r * TILE + i], by = sign * own;
-        if (shape == SPHER)
-            second[0] += by * own;
-        else if (shape == DIAG)
-            second[r] += by * own;
-        else
-            for (int c = 0; c <= r; c++)
-                second[PACKED(r) + c] += by * tile[c * TILE + i];
-    }
+        y[1 + j] = tile[j * TILE + i] - (center ? center[j] : 0);
+    for (size_t j = (size_t)d + 1; j < PAD8(d + 2); j++)
+        y[j] = 0;
 }
 
-void moments_add(const struct moments *layout, double *row, const double *tile, int i, double sign)
-{
-    const enum shape shape = shape_of(layout->covariance);
-    const int tied = is_tied(layout->covariance);
-    if (shape == FULL && !tied)
-        switch (layout->d) {
-        case 2: add_point(2, FULL, 0, row, tile, i, sign); return;
-        case 3: add_point(3, FULL, 0, row, tile, i, sign); return;
-        default: break;
-        }
-    add_point(layout->d, shape, tied, row, tile, i, sign);
-}
-
+/* A pass that sums the moments of every cluster, or of all points together, about centers or not. */
 struct summing {
     const struct tiles *tiles;
     const label_t *labels;
-    const struct moments *moments;
+    const struct tile_kernels *kernels;
+    const double *centers;  /* (K, d) or NULL */
+    enum sums sums;
+    size_t row;
+    int rows;               /* K, or 1 for all points together */
     int segments;
-    double *sums;
+    double *table;          /* (segments, rows, row) */
 };
+
+/* Whole tiles of one label are summed at once up to this d; in more columns they are rare. */
+enum { MAX_WHOLE_D = MAX_BOX_D };
+
+/* Sum a full tile whose points all have one label. Returns whether it was such a tile. */
+static int sum_whole_tile(const struct summing *summing, const double *tile, const label_t *labels,
+                          double *rows)
+{
+    const int d = summing->tiles->d;
+    int differs = 0;
+    for (int i = 0; i < TILE; i++)
+        differs |= labels[i] ^ labels[0];
+    if (differs)
+        return 0;
+    const double *center = summing->centers ? summing->centers + (size_t)labels[0] * d : NULL;
+    _Alignas(ALIGNMENT) double centered[(MAX_WHOLE_D + 1) * TILE];
+    for (int i = 0; i < TILE; i++)
+        centered[i] = 1;
+    for (int j = 0; j < d; j++)
+        for (int i = 0; i < TILE; i++)
+            centered[(j + 1) * TILE + i] = tile[j * TILE + i] - (center ? center[j] : 0);
+    summing->kernels->add_tile(centered, d, summing->sums,
+                               rows + (summing->rows > 1 ? labels[0] * summing->row : 0));
+    return 1;
+}
 
 static void sum_segment(void *context, int segment)
 {
     const struct summing *summing = context;
-    const struct moments *moments = summing->moments;
     const struct tiles *tiles = summing->tiles;
-    const size_t table = (size_t)moments->n_clusters * moments->row;
-    double *rows = summing->sums + (size_t)segment * table;
-    memset(rows, 0, table * sizeof(double));
+    const int d = tiles->d;
+    const size_t size = (size_t)summing->rows * summing->row;
+    double *rows = summing->table + (size_t)segment * size;
+    _Alignas(ALIGNMENT) double y[PAD8(d + 2)];
+    memset(rows, 0, size * sizeof(double));
     const struct range range = segment_range(tiles->n_tiles, summing->segments, segment);
     for (size_t t = range.begin; t < range.end; t++) {
-        const double *tile = tiles->values + t * (size_t)tiles->d * TILE;
+        const double *tile = tiles->values + t * (size_t)d * TILE;
         const label_t *labels = summing->labels + t * TILE;
         const int points = tiles->n - t * TILE < TILE ? (int)(tiles->n - t * TILE) : TILE;
-        for (int i = 0; i < points; i++)
-            moments_add(moments, rows + labels[i] * moments->row, tile, i, 1);
+        if (d <= MAX_WHOLE_D && points == TILE && sum_whole_tile(summing, tile, labels, rows))
+            continue;
+        for (int i = 0; i < points; i++) {
+            augmented(tile, d, i, summing->centers ? summing->centers + (size_t)labels[i] * d : NULL, y);
+            summing->kernels->add_point[summing->sums](
+                y, d, 1, rows + (summing->rows > 1 ? labels[i] * summing->row : 0));
+        }
     }
 }
 
-void moments_of(const struct tiles *tiles, const label_t *labels, struct team *team, int segments,
-                double *sums, struct moments *moments)
+/* Sum, and leave the sums over the segments in the first of them. */
+static void sum_points(const struct summing *summing, struct team *team)
 {
-    struct summing summing = {tiles, labels, moments, segments, sums};
-    const size_t table = (size_t)moments->n_clusters * moments->row;
-    team_run(team, sum_segment, &summing, segments);
-    memcpy(moments->rows, sums, table * sizeof(double));
-    for (int s = 1; s < segments; s++)
-        for (size_t j = 0; j < table; j++)
-            moments->rows[j] += sums[(size_t)s * table + j];
+    const size_t size = (size_t)summing->rows * summing->row;
+    team_run(team, sum_segment, (void *)summing, summing->segments);
+    for (int s = 1; s < summing->segments; s++)
+        for (size_t j = 0; j < size; j++)
+            summing->table[j] += summing->table[(size_t)s * size + j];
 }
 
-void total_scatter(const struct tiles *tiles, enum shape shape, double *total)
+void moments_of(const struct tiles *tiles, const label_t *labels, struct team *team,
+                const struct tile_kernels *kernels, int segments, double *table, struct moments *moments)
+{
+    const struct summing summing = {tiles, labels, kernels, NULL, moments->sums, moments->row,
+                                    moments->n_clusters, segments, table};
+    sum_points(&summing, team);
+    memcpy(moments->rows, table, (size_t)moments->n_clusters * moments->row * sizeof(double));
+}
+
+void total_scatter(const struct tiles *tiles, enum shape shape, const struct tile_kernels *kernels,
+                   double *total)
 {
     const int d = tiles->d;
+    double squares[d];
     memset(total, 0, spread_size(shape, d) * sizeof(double));
-    for (size_t t = 0; t < tiles->n_tiles; t++) {
-        const double *tile = tiles->values + t * (size_t)d * TILE;
-        for (int r = 0; r < d; r++)
-            for (int c = shape == FULL ? 0 : r; c <= r; c++) {
-                const double *x = tile + r * TILE, *y = tile + c * TILE;
-                double lanes[8] = {0};
-                for (int i = 0; i < TILE; i += 8)
-                    for (int j = 0; j < 8; j++)
-                        lanes[j] += x[i + j] * y[i + j];
-                total[shape == FULL ? PACKED(r) + c : shape == DIAG ? (size_t)r : 0] +=
-                    ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3]))
-                    + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
-            }
-    }
+    memset(squares, 0, sizeof squares);
+    for (size_t t = 0; t < tiles->n_tiles; t++)
+        kernels->squares(tiles->values + t * (size_t)d * TILE, d, shape == FULL,
+                         shape == SPHER ? squares : total);
+    if (shape == SPHER)
+        for (int j = 0; j < d; j++)
+            total[0] += squares[j];
 }
 
-void scatter_from_moments(const struct moments *moments, const double *total, double *scatter)
+/* The squares in a row of moments, as a spread. */
+static void read_squares(enum shape shape, int d, const double *row, double *spread)
 {
-    const int d = moments->d, tied = is_tied(moments->covariance);
-    const enum shape shape = shape_of(moments->covariance);
+    if (shape == SPHER)
+        spread[0] = row[1 + d];
+    else if (shape == DIAG)
+        memcpy(spread, row + PAD8(d + 1) + 1, (size_t)d * sizeof(double));
+    else
+        for (int r = 0; r < d; r++)
+            memcpy(spread + PACKED(r), row + ROW8(r + 1) + 1, (size_t)(r + 1) * sizeof(double));
+}
+
+void scatter_from_moments(const struct moments *moments, enum covariance covariance, const double *total,
+                          double *scatter)
+{
+    const int d = moments->d, tied = is_tied(covariance);
+    const enum shape shape = shape_of(covariance);
     const size_t size = spread_size(shape, d);
     if (tied)
         memcpy(scatter, total, size * sizeof(double));
     for (int k = 0; k < moments->n_clusters; k++) {
-        const double *row = moments->rows + (size_t)k * moments->row;
         double *own = tied ? scatter : scatter + (size_t)k * size;
         if (!tied)
-            memcpy(own, row + 1 + d, size * sizeof(double));
-        if (row[0] > 0)
-            add_square(shape, d, row + 1, -1 / row[0], own);
+            read_squares(shape, d, moments->rows + (size_t)k * moments->row, own);
+        if (!(moments_count(moments, k) > 0))
+            continue;
+        /* Less n_k mu_k mu_k'. */
+        const double scale = 1 / moments_count(moments, k);
+        for (int r = 0; r < d; r++) {
+            const double by = moments_sum(moments, k, r) * scale;
+            if (shape == SPHER)
+                own[0] -= by * moments_sum(moments, k, r);
+            else if (shape == DIAG)
+                own[r] -= by * moments_sum(moments, k, r);
+            else
+                for (int c = 0; c <= r; c++)
+                    own[PACKED(r) + c] -= by * moments_sum(moments, k, c);
+        }
     }
 }
 
-void scatter_about(const struct tiles *tiles, const label_t *labels, enum covariance covariance,
-                   int n_clusters, const double *centers, double *point, double *scatter)
+static enum sums scatter_sums(enum covariance covariance)
 {
-    const int d = tiles->d, tied = is_tied(covariance);
+    return sums_of((enum covariance)(covariance | 1));
+}
+
+size_t scatter_table(enum covariance covariance, int n_clusters, int d)
+{
+    return (is_tied(covariance) ? 1 : (size_t)n_clusters) * sums_row(scatter_sums(covariance), d);
+}
+
+void scatter_about(const struct tiles *tiles, const label_t *labels, enum covariance covariance,
+                   int n_clusters, const double *centers, struct team *team,
+                   const struct tile_kernels *kernels, int segments, double *table, double *scatter)
+{
+    const int d = tiles->d, rows = is_tied(covariance) ? 1 : n_clusters;
     const enum shape shape = shape_of(covariance);
-    const size_t size = spread_size(shape, d);
-    memset(scatter, 0, (tied ? 1 : (size_t)n_clusters) * size * sizeof(double));
-    for (size_t i = 0; i < tiles->n; i++) {
-        const double *x = tiles->values + (i / TILE) * (size_t)d * TILE + i % TILE;
-        const double *center = centers + (size_t)labels[i] * d;
-        for (int j = 0; j < d; j++)
-            point[j] = x[j * TILE] - center[j];
-        add_square(shape, d, point, 1, tied ? scatter : scatter + (size_t)labels[i] * size);
-    }
+    const size_t row = sums_row(scatter_sums(covariance), d);
+    const struct summing summing = {tiles, labels, kernels, centers, scatter_sums(covariance), row, rows,
+                                    segments, table};
+    sum_points(&summing, team);
+    for (int k = 0; k < rows; k++)
+        read_squares(shape, d, table + (size_t)k * row, scatter + (size_t)k * spread_size(shape, d));
 }

@@ -10,6 +10,15 @@
 typedef double pair __attribute__((vector_size(16), may_alias));
 typedef int64_t pair_mask __attribute__((vector_size(16), may_alias));
 static inline pair pair_of(double x) { return (pair){x, x}; }
+static inline unsigned less_bits(pair a, pair b)
+{
+    const pair_mask less = (pair_mask)(a < b);
+    return (unsigned)(less[0] & 1) | (unsigned)(less[1] & 2);
+}
+static inline pair select_less(pair a, pair b, pair x, pair y)
+{
+    return (pair){a[0] < b[0] ? x[0] : y[0], a[1] < b[1] ? x[1] : y[1]};
+}
 
 #define THE_KERNELS                                                                                    \
     static const struct tile_kernels NAME(kernels) = {                                                 \
@@ -17,6 +26,9 @@ static inline pair pair_of(double x) { return (pair){x, x}; }
         .assign = {NAME(assign_linear), NAME(assign_round), NAME(assign_axes), NAME(assign_triangular)}, \
         .candidates = NAME(candidates),                                                                \
         .distances = NAME(distances),                                                                  \
+        .add_point = {NAME(add_sums), NAME(add_square), NAME(add_squares), NAME(add_outer)},           \
+        .add_tile = NAME(add_tile),                                                                    \
+        .squares = NAME(squares),                                                                      \
         .transform = NAME(transform),                                                                  \
         .exercise = NAME(exercise),                                                                    \
     };
@@ -24,6 +36,7 @@ static inline pair pair_of(double x) { return (pair){x, x}; }
 #define INSTRUCTION_SET baseline
 #include "lanes.h"
 #include "tile_loops.h"
+#include "sum_loops.h"
 #include "box_loops.h"
 THE_KERNELS
 #undef INSTRUCTION_SET
@@ -35,6 +48,7 @@ THE_KERNELS
 #define LANES_AVX2
 #include "lanes.h"
 #include "tile_loops.h"
+#include "sum_loops.h"
 #include "box_loops.h"
 THE_KERNELS
 #undef LANES_AVX2
@@ -44,6 +58,7 @@ THE_KERNELS
 #define LANES_AVX512
 #include "lanes.h"
 #include "tile_loops.h"
+#include "sum_loops.h"
 #include "box_loops.h"
 THE_KERNELS
 #undef LANES_AVX512

@@ -33,6 +33,9 @@ static inline size_t rule_size(enum form form, int d)
     }
 }
 
+/* What is summed over the points of a cluster; statistics.h says it in full. */
+enum sums { SUMS, SQUARE, SQUARES, OUTER };
+
 /* Boxes are drawn around tiles up to this d; in more columns no tile is small. */
 #define MAX_BOX_D 12
 
@@ -65,6 +68,18 @@ struct tile_kernels {
     /* Nothing of use: `rounds` rounds of independent FMAs, as many per round as it returns, so that a
      * benchmark can say what share of the processor's best rate the other kernels reach. */
     size_t (*exercise)(size_t rounds, double *sink /* OUT (1) */);
+
+    /* Add sign times a point, given as y = (1, x) padded with zeros, to a row of sums. */
+    void (*add_point[4])(double *y /* INOUT PAD8(d + 2), aligned; restored */, int d, double sign,
+                         double *row /* INOUT sums_row, aligned */);
+
+    /* Add all points of a tile, its first column being ones, to a row of sums: as add_point does one. */
+    void (*add_tile)(const double *tile /* IN (d + 1, TILE) */, int d, enum sums sums,
+                     double *row /* INOUT sums_row */);
+
+    /* Add the squares of a tile's columns, or all products of two of them, to sums. */
+    void (*squares)(const double *tile /* IN (d, TILE) */, int d, int products,
+                    double *sums /* INOUT (d), or packed */);
 
     /* x = M x for a lower triangular M. */
     void (*transform)(double *tile /* INOUT (d, TILE) */, int d, const double *matrix /* IN packed */);
