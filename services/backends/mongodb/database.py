@@ -40,19 +40,20 @@ __all__ = ["Collections", "Database", "Transaction"]
 T = TypeVar("T")
 
 _DEFAULT_NAME = "kmeans"
-# What the URL does not say otherwise. A socket waits longer than the longest change takes.
+# What the URL does not say otherwise. A socket waits as long as a server lets a transaction live; that the
+# server has gone is noticed sooner, by the connection that watches it.
 _DEFAULTS = {
     "appname": "kmeans-service",
     "serverSelectionTimeoutMS": 5_000,
     "connectTimeoutMS": 5_000,
-    "socketTimeoutMS": 30_000,
+    "socketTimeoutMS": 60_000,
     "waitQueueTimeoutMS": 10_000,
 }
 # On the disks of a majority: a write that was acknowledged survives the loss of any one server.
 _MAJORITY = WriteConcern("majority", j=True, wtimeout=20_000)
-_GIVE_UP_SECONDS = 15.0
+_GIVE_UP_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS = 0.005  # about what a change takes
-_LONGEST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 0.05  # short: who came first shall not be the one who waits longest
 _N_TURNS = 64
 
 

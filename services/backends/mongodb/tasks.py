@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import UpdateOne
 
 from services.backends.documents import Document, result_document
 from services.backends.mongodb.database import Database, Transaction
@@ -17,9 +17,7 @@ from services.core.tasks import TaskKey, TaskOutcome, TaskState
 
 __all__ = ["MongoTasks"]
 
-K = TypeVar("K", TaskKey, TaskOutcome)
-
-_KEY_ORDER = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
+_BOOKKEEPING = dict.fromkeys((*KEY_FIELDS, "state", "attempt_id", "attempts", "lease_until"), True)
 _TO_PENDING: Mapping[str, Any] = {
     "state": TaskState.PENDING.value,
     "attempt_id": "",
@@ -40,31 +38,24 @@ class MongoTasks:
 
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
         """See the port."""
-        self._change_named(keys, {"state": {"$in": ["pending", "running"]}}, {"$set": {"published_at": now}})
+        self._change_named(keys, _is_unfinished, {"$set": {"published_at": now}})
 
     def claim_tasks(
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
     ) -> tuple[TaskKey, ...]:
         """See the port."""
         # Tasks of ended jobs need no look of their own: ending a job leaves none of them free.
-        return self._change_named(
-            keys,
-            _free(now),
-            {
-                "$set": {
-                    "state": TaskState.RUNNING.value,
-                    "attempt_id": attempt_id,
-                    "lease_until": lease_until,
-                    "started_at": now,
-                },
-                "$inc": {"attempts": 1},
-            },
-        )
+        claimed = {
+            "state": TaskState.RUNNING.value,
+            "attempt_id": attempt_id,
+            "lease_until": lease_until,
+            "started_at": now,
+        }
+        return self._change_named(keys, _is_free_at(now), {"$set": claimed, "$inc": {"attempts": 1}})
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
         """See the port."""
-        running = {"state": "running", "attempt_id": attempt_id}
-        return len(self._change_running(running, {"$set": {"lease_until": lease_until}}))
+        return len(self._change_running({"attempt_id": attempt_id}, {"$set": {"lease_until": lease_until}}))
 
     def finish_tasks(
         self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
@@ -72,13 +63,13 @@ class MongoTasks:
         """See the port."""
         by_key = {outcome.key: outcome for outcome in outcomes}
         written: set[TaskKey] = set()
-        for job_id, of_job in _by_job(by_key).items():
-            written.update(self._finish(job_id, attempt_id, [by_key[key] for key in of_job], now))
+        for job_id, keys in _by_job(by_key).items():
+            written.update(self._finish(job_id, attempt_id, {key: by_key[key] for key in keys}, now))
         return tuple(key for key in by_key if key in written)
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        return self._change_running({"state": "running", "attempt_id": attempt_id}, {"$set": _TO_PENDING})
+        return self._change_running({"attempt_id": attempt_id}, {"$set": _TO_PENDING})
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
@@ -89,88 +80,88 @@ class MongoTasks:
             "ended_at": now,
             "error": error,
         }
-        return self._change_named(keys, _free(now), {"$set": failed})
+        return self._change_named(keys, _is_free_at(now), {"$set": failed})
 
     def expire_leases(self, now: datetime) -> tuple[str, ...]:
         """See the port."""
-        lost = self._change_running({"state": "running", "lease_until": {"$lt": now}}, {"$set": _TO_PENDING})
+        lost = self._change_running({"lease_until": {"$lt": now}}, {"$set": _TO_PENDING})
         return tuple(dict.fromkeys(key.job_id for key in lost))
 
     def _change_named(
-        self, keys: Sequence[TaskKey], condition: Document, update: Document
+        self, keys: Sequence[TaskKey], holds: Callable[[Document], bool], update: Document
     ) -> tuple[TaskKey, ...]:
         """Change those of the tasks for which the condition holds; return them in the order given."""
         changed: set[TaskKey] = set()
         for job_id, of_job in _by_job(keys).items():
-            condition_here = {"_id": {"$in": [key.id for key in of_job]}, **condition}
-            changed.update(self._change(job_id, condition_here, update))
+            changed.update(self._change(job_id, _named(of_job), holds, update))
         return tuple(key for key in dict.fromkeys(keys) if key in changed)
 
     def _change_running(self, condition: Document, update: Document) -> tuple[TaskKey, ...]:
-        """Change every task for which the condition holds; return them by key."""
+        """Change every RUNNING task for which the condition holds; return them by key."""
+        running = {"state": TaskState.RUNNING.value, **condition}
         # Asked first: there is nothing almost every time, and then nobody has to wait for a turn.
         with self._database.calls() as collections:
-            job_ids = sorted(collections.tasks.distinct("job_id", condition))
+            job_ids = sorted(collections.tasks.distinct("job_id", running))
         return tuple(
-            key for job_id in job_ids for key in self._change(job_id, {"job_id": job_id, **condition}, update)
+            key for job_id in job_ids for key in sorted(self._change(job_id, running, _is_of(job_id), update))
         )
 
-    def _change(self, job_id: str, condition: Document, update: Document) -> tuple[TaskKey, ...]:
-        def change(transaction: Transaction) -> tuple[TaskKey, ...]:
+    def _change(
+        self, job_id: str, wanted: Document, holds: Callable[[Document], bool], update: Document
+    ) -> list[TaskKey]:
+        def change(transaction: Transaction) -> list[TaskKey]:
             revision = transaction.next_revision(job_id)
-            if revision is None:
-                return ()
-            n_changed = transaction.collections.tasks.update_many(
-                condition,
+            changed = [] if revision is None else list(_find(transaction, wanted, holds))
+            if not changed:
+                transaction.undo()
+                return []
+            # By nothing but `_id`: what was found cannot have changed since, the revision sees to that.
+            transaction.collections.tasks.update_many(
+                _named(changed),
                 {**update, "$set": {**update["$set"], "revision": revision}},
                 session=transaction.session,
-            ).matched_count
-            if not n_changed:
-                transaction.undo()
-                return ()
-            return _stamped(transaction, job_id, revision)
+            )
+            return changed
 
         return self._database.change(job_id, change)
 
     def _finish(
-        self, job_id: str, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
-    ) -> tuple[TaskKey, ...]:
-        encoded = {o.key: o.model.to_bytes() for o in outcomes if o.model is not None}
+        self, job_id: str, attempt_id: str, by_key: Mapping[TaskKey, TaskOutcome], now: datetime
+    ) -> list[TaskKey]:
+        encoded = {key: o.model.to_bytes() for key, o in by_key.items() if o.model is not None}
         models: dict[TaskKey, Document] = {}
         if encoded:
             with self._database.calls() as collections:
                 models = write_models(collections, encoded)
         writing = next((model["id"] for model in models.values()), "")
 
-        def finish(transaction: Transaction) -> tuple[TaskKey, ...]:
+        def holds(record: Document) -> bool:
+            return bool(record["state"] == TaskState.RUNNING.value and record["attempt_id"] == attempt_id)
+
+        def finish(transaction: Transaction) -> list[TaskKey]:
             revision = transaction.next_revision(job_id)
-            if revision is None:
-                return ()
-            n_written = transaction.collections.tasks.bulk_write(
+            attempts = {} if revision is None else _find(transaction, _named(by_key), holds)
+            held = list(attempts)
+            if not held:
+                transaction.undo()
+                return []
+            transaction.collections.tasks.bulk_write(
                 [
                     UpdateOne(
-                        {"_id": outcome.key.id, "state": "running", "attempt_id": attempt_id},
-                        {"$set": {**_end(outcome, now, models), "revision": revision}},
+                        {"_id": key.id},
+                        {"$set": {**_end(by_key[key], now, models), "revision": revision}},
                     )
-                    for outcome in outcomes
+                    for key in held
                 ],
                 ordered=False,
                 session=transaction.session,
-            ).matched_count
-            if not n_written:
-                transaction.undo()
-                return ()
-            held = (
-                tuple(outcome.key for outcome in outcomes)
-                if n_written == len(outcomes)
-                else _stamped(transaction, job_id, revision)
             )
-            # What attempts left that died while they wrote.
-            remove_models(transaction, held, but=writing)
+            # What attempts left that died while they wrote: almost always there were none.
+            remove_models(transaction, [key for key in held if attempts[key] > 1], but=writing)
             return held
 
-        # When this fails, whether it was committed may be unknown: what was written stays until the
-        # task's next change.
+        # When this fails, whether it was committed may be unknown. What was written stays then: if no task
+        # names it, a later attempt, a retry or the end of the job removes it.
         held = self._database.change(job_id, finish)
         lost = [key for key in encoded if key not in set(held)]
         if lost:
@@ -179,8 +170,29 @@ class MongoTasks:
         return held
 
 
-def _free(now: datetime) -> Document:
-    return {"$or": [{"state": "pending"}, {"state": "running", "lease_until": {"$lt": now}}]}
+def _is_of(job_id: str) -> Callable[[Document], bool]:
+    # Not asked of the server, which might then choose the index of the job's many tasks by state.
+    def is_of_job(record: Document) -> bool:
+        return bool(record["job_id"] == job_id)
+
+    return is_of_job
+
+
+def _is_unfinished(record: Document) -> bool:
+    return not TaskState(record["state"]).is_terminal
+
+
+def _is_free_at(now: datetime) -> Callable[[Document], bool]:
+    def is_free(record: Document) -> bool:
+        if record["state"] == TaskState.RUNNING.value:
+            return bool(record["lease_until"] < now)
+        return bool(record["state"] == TaskState.PENDING.value)
+
+    return is_free
+
+
+def _named(keys: Iterable[TaskKey]) -> Document:
+    return {"_id": {"$in": [key.id for key in keys]}}
 
 
 def _end(outcome: TaskOutcome, now: datetime, models: Mapping[TaskKey, Document]) -> Document:
@@ -197,14 +209,12 @@ def _end(outcome: TaskOutcome, now: datetime, models: Mapping[TaskKey, Document]
     }
 
 
-def _stamped(transaction: Transaction, job_id: str, revision: int) -> tuple[TaskKey, ...]:
-    records = transaction.collections.tasks.find(
-        {"job_id": job_id, "revision": revision},
-        dict.fromkeys(KEY_FIELDS, True),
-        sort=_KEY_ORDER,
-        session=transaction.session,
-    )
-    return tuple(map(read_key_record, records))
+def _find(
+    transaction: Transaction, wanted: Document, holds: Callable[[Document], bool]
+) -> dict[TaskKey, int]:
+    """Those of the tasks for which the condition holds, and how often each was claimed."""
+    records = transaction.collections.tasks.find(wanted, _BOOKKEEPING, session=transaction.session)
+    return {read_key_record(record): record["attempts"] for record in records if holds(record)}
 
 
 def _by_job(keys: Iterable[TaskKey]) -> dict[str, list[TaskKey]]:
