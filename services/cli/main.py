@@ -10,10 +10,13 @@ import typer
 from kmeans_client import KMeansError, Unreachable
 from services.cli import dataset_commands, job_commands
 from services.cli.fit import fit
+from services.cli.gateway import gateway
 from services.cli.labels import labels
 from services.cli.logs import configure_logs
+from services.cli.scheduler import scheduler
 from services.cli.signals import Interrupted, raise_on_signals
 from services.cli.up import up
+from services.cli.worker import worker
 from services.core.errors import ServiceError, Unavailable
 
 __all__ = ["app", "run"]
@@ -35,6 +38,9 @@ app = typer.Typer(
 )
 app.command()(fit)
 app.command()(up)
+app.command()(gateway)
+app.command()(scheduler)
+app.command()(worker)
 app.command()(dataset_commands.upload)
 app.command()(job_commands.submit)
 app.command()(job_commands.jobs)

@@ -27,7 +27,7 @@ class Settings(BaseSettings):
         None, description="mongodb://… or sqlite:///path; unset: embedded, under home."
     )
     queue_url: SecretStr | None = Field(
-        None, description="amqp://… or memory://; unset: embedded, in process."
+        None, description="amqp://…[?prefix=NAME] or memory://; unset: embedded, in process."
     )
     objects_url: SecretStr | None = Field(
         None, description="s3://bucket/prefix or file:///path; unset: embedded, under home."
@@ -72,6 +72,12 @@ class Settings(BaseSettings):
         ge=1,
         le=100,
         description="Redeliveries of a failing bundle before its tasks become ERROR.",
+    )
+    startup_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="How long a process of its own waits at its start for the servers behind it.",
     )
     shutdown_grace_seconds: float = Field(
         25.0, gt=0, le=3600, description="Time to finish or hand back work after SIGTERM."

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import structlog
 
-from services.backends.open import open_objects, open_queue, open_store
+from services.backends.assembly import open_backends
 from services.core.clock import Clock, utc_now
 from services.core.settings import Settings
 from services.embedded.home import Home
@@ -56,12 +56,14 @@ class EmbeddedService:
         """
         with ExitStack() as opening:
             home = opening.enter_context(Home(self._settings.home))
-            store = open_store(self._url("store_url", f"sqlite://{quote(str(home.path / 'jobs.sqlite'))}"))
-            opening.callback(store.close)
-            queue = open_queue(self._url("queue_url", "memory://"), self._settings.delivery_limit)
-            opening.callback(queue.close)
-            objects = open_objects(self._url("objects_url", f"file://{quote(str(home.path / 'objects'))}"))
-            opening.callback(objects.close)
+            backends = open_backends(
+                store_url=self._url("store_url", f"sqlite://{quote(str(home.path / 'jobs.sqlite'))}"),
+                queue_url=self._url("queue_url", "memory://"),
+                objects_url=self._url("objects_url", f"file://{quote(str(home.path / 'objects'))}"),
+                delivery_limit=self._settings.delivery_limit,
+            )
+            opening.callback(backends.close)
+            store, queue, objects = backends.store, backends.queue, backends.objects
             if self._settings.store_url is None:
                 recover(store, objects, datetime.max.replace(tzinfo=UTC))
             gateway = Gateway(store, queue, objects, self._settings, clock=self._clock)

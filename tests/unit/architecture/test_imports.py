@@ -37,6 +37,11 @@ ALLOWED = {
         "kmeans_client",
         "kmeans",
     },
+    # The composition roots of services that are processes of their own.
+    "services.cli.serve": {"services.cli", "services.backends", "services.core"},
+    "services.cli.gateway": {"services.cli", "services.backends", "services.core", "services.gateway"},
+    "services.cli.scheduler": {"services.cli", "services.backends", "services.core", "services.scheduler"},
+    "services.cli.worker": {"services.cli", "services.backends", "services.core", "services.worker"},
 }
 FORBIDDEN = {
     "services.core": {"grpc", "pika", "pymongo", "boto3", "sqlite3", "pyarrow", "streamlit", "threading"},

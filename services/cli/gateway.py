@@ -1,0 +1,33 @@
+"""`kmeans-service gateway`: the gRPC front door as a process of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from services.backends.assembly import Backends
+from services.cli.consoles import consoles
+from services.cli.serve import Stop, serve
+from services.core.settings import Settings, read_settings
+
+__all__ = ["gateway"]
+
+
+def gateway(
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="HOST:PORT", help="Where to listen; default 127.0.0.1:50051."),
+    ] = None,
+) -> None:
+    """Run a gateway on the shared backends until interrupted; several may run at once."""
+    from services.gateway.server import Gateway
+
+    def start(backends: Backends, settings: Settings) -> Stop:
+        server = Gateway(backends.store, backends.queue, backends.objects, settings)
+        port = server.start(settings.address)
+        out, _ = consoles()
+        out.print(f"The gateway listens on {settings.address.rpartition(':')[0]}:{port}.", highlight=False)
+        return server.stop
+
+    serve("gateway", read_settings(**({} if address is None else {"address": address})), start)

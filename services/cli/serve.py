@@ -1,0 +1,122 @@
+"""One service as a process of its own: from the settings to the shared backends, until a signal ends it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from services.backends.assembly import Backends, open_backends
+from services.cli.logs import configure_logs
+from services.cli.signals import Interrupted
+from services.core.backoff import backoff_seconds
+from services.core.errors import FieldViolation, InvalidInput, Unavailable
+from services.core.settings import Settings
+
+__all__ = ["Start", "Stop", "serve"]
+
+# Ends a service within so many seconds.
+Stop = Callable[[float], None]
+# Starts a service on open backends.
+Start = Callable[[Backends, Settings], Stop]
+
+_LONGEST_PAUSE_SECONDS = 2.0
+
+_log = structlog.get_logger()
+
+
+def serve(name: str, settings: Settings, start: Start) -> None:
+    """Run a service until SIGTERM or SIGINT, then end it within `settings.shutdown_grace_seconds`.
+
+    Raises:
+        InvalidInput: a setting is missing, or names a backend that other processes cannot share.
+        Unavailable: the servers behind it did not answer within `settings.startup_seconds`.
+    """
+    configure_logs(settings.log_level, settings.log_format)
+    _check_shared(name, settings)
+    log = _log.bind(service=name)
+    try:
+        backends = _open_when_there(settings)
+    except Interrupted as signalled:
+        log.info("ended before it began", signal=str(signalled))
+        return
+    try:
+        stop = start(backends, settings)
+        log.info("service started", queue=backends.queue.name)
+        try:
+            threading.Event().wait()
+        except Interrupted as signalled:
+            log.info("service stops", signal=str(signalled))
+        stop(settings.shutdown_grace_seconds)
+    except Interrupted as signalled:
+        log.info("ended while it began", signal=str(signalled))
+    finally:
+        backends.close()
+    log.info("service stopped")
+
+
+def _check_shared(name: str, settings: Settings) -> None:
+    """Refuse what only one process could use; every wrong setting in one go."""
+    asked = {
+        "KMEANS_QUEUE_URL": (settings.queue_url, "amqp://USER:PASSWORD@HOST:PORT/VHOST"),
+        "KMEANS_STORE_URL": (settings.store_url, "mongodb://… (or sqlite:///path on one machine)"),
+        "KMEANS_OBJECTS_URL": (settings.objects_url, "s3://bucket/prefix (or file:///path on one machine)"),
+    }
+    violations = []
+    for variable, (url, example) in asked.items():
+        if url is None:
+            violations.append(FieldViolation(variable, f"{variable} is not set; set it to {example}."))
+        elif url.get_secret_value().lower().startswith("memory:"):
+            sentence = f"{variable} is memory://, which no other process can reach; set it to {example}."
+            violations.append(FieldViolation(variable, sentence))
+    if violations:
+        sentences = " ".join(violation.description for violation in violations)
+        raise InvalidInput(
+            f"A {name} of its own works with other processes through shared backends. {sentences}",
+            "BACKENDS_NOT_SHARED",
+            violations=violations,
+        )
+
+
+def _open_when_there(settings: Settings) -> Backends:
+    """Open the backends; containers start in any order, so servers that are not there yet are awaited."""
+    deadline = time.monotonic() + settings.startup_seconds
+    failures = 0
+    while True:
+        try:
+            return _open(settings)
+        except Unavailable as error:
+            failures += 1
+            seconds = backoff_seconds(failures, random.random(), longest_seconds=_LONGEST_PAUSE_SECONDS)
+            if time.monotonic() + seconds > deadline:
+                raise type(error)(
+                    f"Given up after {settings.startup_seconds:g} s and {failures} attempts: {error.message} "
+                    "Start that server, correct its URL, or wait longer with KMEANS_STARTUP_SECONDS.",
+                    error.reason,
+                ) from error
+            _log.warning(
+                "waiting for a server", error=str(error), failures=failures, pause_seconds=round(seconds, 3)
+            )
+            time.sleep(seconds)
+
+
+def _open(settings: Settings) -> Backends:
+    urls = (settings.store_url, settings.queue_url, settings.objects_url)
+    store_url, queue_url, objects_url = ("" if url is None else url.get_secret_value() for url in urls)
+    backends = open_backends(
+        store_url=store_url,
+        queue_url=queue_url,
+        objects_url=objects_url,
+        delivery_limit=settings.delivery_limit,
+    )
+    try:
+        backends.store.ping()
+        backends.queue.ping()
+        backends.objects.ping()
+    except BaseException:
+        backends.close()
+        raise
+    return backends
