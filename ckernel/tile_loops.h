@@ -8,6 +8,7 @@
 #define UNROLLED _Pragma("GCC unroll 64")
 #define INLINE static inline __attribute__((always_inline))
 #define MANY 4
+#define CLUSTER_GROUP 4
 #endif
 
 /* f = c + |A x + b|^2 with the whole point in registers.
@@ -143,43 +144,64 @@ static TARGET void NAME(assign_triangular)(const double *tile, int d, int n_clus
     }
 }
 
-/* The forms that need one pass over the columns: f = c + sum_j term(x_j), four clusters at a time so
- * that a column is loaded once for them. */
-INLINE TARGET void NAME(columns)(const enum form form, const int d_known, const int u, const double *tile,
-                                 int d_any, int n_clusters, const double *rule, double *cost, int32_t *label)
+/* The costs of a few clusters in the forms that need one pass over the columns, f = c + sum_j term(x_j):
+ * a column is loaded once for all of them. */
+INLINE TARGET void NAME(columns)(const enum form form, const int clusters, const int u, int d,
+                                 const double *x, const double *a, vec f[CLUSTER_GROUP][MANY])
 {
-    const int d = d_known ? d_known : d_any;
+    const size_t size = rule_size(form, d);
+    UNROLLED for (int q = 0; q < clusters; q++)
+        UNROLLED for (int i = 0; i < u; i++)
+            f[q][i] = SET(form == ROUND ? 0 : a[q * size]);
+    for (int j = 0; j < d; j++) {
+        vec point[MANY];
+        UNROLLED for (int i = 0; i < u; i++)
+            point[i] = LOAD(x + j * TILE + i * LANES);
+        UNROLLED for (int q = 0; q < clusters; q++) {
+            const vec by = SET(a[q * size + (form == ROUND ? 2 : 1) + j]);
+            const vec shift = form == AXES ? SET(a[q * size + 1 + d + j]) : by;
+            UNROLLED for (int i = 0; i < u; i++) {
+                if (form == LINEAR) {
+                    f[q][i] = FMA(by, point[i], f[q][i]);
+                } else {
+                    const vec y = form == ROUND ? SUB(point[i], by) : FMA(by, point[i], shift);
+                    f[q][i] = FMA(y, y, f[q][i]);
+                }
+            }
+        }
+    }
+    if (form == ROUND)
+        UNROLLED for (int q = 0; q < clusters; q++)
+            UNROLLED for (int i = 0; i < u; i++)
+                f[q][i] = FMA(f[q][i], SET(a[q * size + 1]), SET(a[q * size]));
+}
+
+INLINE TARGET void NAME(columns_tile)(const enum form form, const int group, const int u, int d,
+                                      const double *tile, int n_clusters, const double *rule, double *cost,
+                                      int32_t *label)
+{
     const size_t size = rule_size(form, d);
     for (int first = 0; first < TILE; first += u * LANES) {
         const double *x = tile + first;
-        vec best[MANY], index[MANY];
+        vec best[MANY], index[MANY], f[CLUSTER_GROUP][MANY];
         UNROLLED for (int i = 0; i < u; i++) {
             best[i] = SET(__builtin_inf());
             index[i] = SET(0);
         }
-        for (int k = 0; k < n_clusters; k++) {
-            const double *a = rule + (size_t)k * size;
-            vec f[MANY];
-            UNROLLED for (int i = 0; i < u; i++)
-                f[i] = SET(form == ROUND ? 0 : a[0]);
-            UNROLLED for (int j = 0; j < d; j++) {
-                const vec by = SET(form == ROUND ? a[2 + j] : a[1 + j]);
-                UNROLLED for (int i = 0; i < u; i++) {
-                    const vec point = LOAD(x + j * TILE + i * LANES);
-                    if (form == LINEAR) {
-                        f[i] = FMA(by, point, f[i]);
-                    } else {
-                        const vec y = form == ROUND ? SUB(point, by) : FMA(by, point, SET(a[1 + d + j]));
-                        f[i] = FMA(y, y, f[i]);
-                    }
-                }
-            }
-            if (form == ROUND)
+        int k = 0;
+        for (; k + group <= n_clusters; k += group) {
+            NAME(columns)(form, group, u, d, x, rule + (size_t)k * size, f);
+            UNROLLED for (int q = 0; q < group; q++) {
+                const vec cluster = SET((double)(k + q));
                 UNROLLED for (int i = 0; i < u; i++)
-                    f[i] = FMA(f[i], SET(a[1]), SET(a[0]));
+                    KEEP_SMALLER(f[q][i], cluster, best[i], index[i]);
+            }
+        }
+        for (; k < n_clusters; k++) {
+            NAME(columns)(form, 1, u, d, x, rule + (size_t)k * size, f);
             const vec cluster = SET((double)k);
             UNROLLED for (int i = 0; i < u; i++)
-                KEEP_SMALLER(f[i], cluster, best[i], index[i]);
+                KEEP_SMALLER(f[0][i], cluster, best[i], index[i]);
         }
         UNROLLED for (int i = 0; i < u; i++) {
             STORE(cost + first + i * LANES, best[i]);
@@ -192,12 +214,15 @@ INLINE TARGET void NAME(columns)(const enum form form, const int d_known, const 
     static TARGET void NAME(name)(const double *tile, int d, int n_clusters, const double *rule,       \
                                   double *cost, int32_t *label)                                        \
     {                                                                                                  \
+        enum { WIDE = REGISTERS == 32 ? 4 : 2 };                                                       \
         switch (d) {                                                                                   \
-        case 1: NAME(columns)(form, 1, MANY, tile, d, n_clusters, rule, cost, label); break;           \
-        case 2: NAME(columns)(form, 2, MANY, tile, d, n_clusters, rule, cost, label); break;           \
-        case 3: NAME(columns)(form, 3, MANY, tile, d, n_clusters, rule, cost, label); break;           \
-        case 4: NAME(columns)(form, 4, MANY, tile, d, n_clusters, rule, cost, label); break;           \
-        default: NAME(columns)(form, 0, MANY, tile, d, n_clusters, rule, cost, label); break;          \
+        case 1: NAME(columns_tile)(form, 1, MANY, 1, tile, n_clusters, rule, cost, label); break;      \
+        case 2: NAME(columns_tile)(form, 1, MANY, 2, tile, n_clusters, rule, cost, label); break;      \
+        case 3: NAME(columns_tile)(form, 1, MANY, 3, tile, n_clusters, rule, cost, label); break;      \
+        case 4: NAME(columns_tile)(form, 1, MANY, 4, tile, n_clusters, rule, cost, label); break;      \
+        default:                                                                                       \
+            NAME(columns_tile)(form, CLUSTER_GROUP, WIDE, d, tile, n_clusters, rule, cost, label);     \
+            break;                                                                                     \
         }                                                                                              \
     }
 COLUMNS_BY_DIMENSION(assign_linear, LINEAR)
