@@ -176,7 +176,11 @@ class TaskStore(Protocol):
         """Write outcomes where the task is RUNNING under this attempt; return the keys written."""
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
-        """RUNNING tasks of this attempt → PENDING and unpublished (a worker hands back its work)."""
+        """RUNNING tasks of this attempt → PENDING; `published_at` stays, for their bundle goes back too.
+
+        A second copy of the bundle beside the one that a worker hands back would multiply with
+        every failure.
+        """
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """Tasks that are PENDING, or RUNNING with an ended lease → ERROR (their bundle was dead-lettered)."""

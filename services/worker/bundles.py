@@ -86,6 +86,10 @@ class BundleRunner:
         except StoreUnavailable:
             delivery.requeue()
             raise
+        except Exception as error:
+            self._logger.exception("bundle not begun", job_id=bundle.job_id)
+            delivery.reject(_sentence(error))
+            return
         if job is None or not keys:
             # It was delivered before, or its job has ended. What runs elsewhere, the sweep looks after.
             delivery.ack()

@@ -44,8 +44,11 @@ class Expected:
     def runs_under(self, attempt_id: str) -> bool:
         return self.state is TaskState.RUNNING and self.attempt_id == attempt_id
 
-    def set_back(self) -> None:
+    def release(self) -> None:
         self.state, self.attempt_id, self.lease_until = TaskState.PENDING, "", None
+
+    def set_back(self) -> None:
+        self.release()
         self.published = False
 
     def end(self, state: TaskState) -> None:
@@ -110,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
         held = {key for key, task in self.tasks.items() if task.runs_under(attempt_id)}
         assert set(self.store.release_tasks(attempt_id, self.now)) == held
         for key in held:
-            self.tasks[key].set_back()
+            self.tasks[key].release()
 
     @rule(numbers=SUBSETS)
     def fail(self, numbers: set[int]) -> None:

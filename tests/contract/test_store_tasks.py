@@ -181,7 +181,7 @@ def test_release_hands_back_what_runs(store: Store) -> None:
     store.finish_tasks("a", [done(keys[0])], NOW)
     assert store.release_tasks("a", NOW) == (keys[1],)
     task = store.get_task(keys[1])
-    assert (task.state, task.lease_until, task.published_at) == (TaskState.PENDING, None, None)
+    assert (task.state, task.lease_until, task.published_at) == (TaskState.PENDING, None, NOW)
     assert store.release_tasks("a", NOW) == ()
     assert store.get_task(keys[2]).state is TaskState.RUNNING
     assert claim(store, keys, "c") == (keys[1],)

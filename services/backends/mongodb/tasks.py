@@ -18,12 +18,12 @@ from services.core.tasks import TaskKey, TaskOutcome, TaskState
 __all__ = ["MongoTasks"]
 
 _BOOKKEEPING = dict.fromkeys((*KEY_FIELDS, "state", "attempt_id", "attempts", "lease_until"), True)
-_TO_PENDING: Mapping[str, Any] = {
+_RELEASED: Mapping[str, Any] = {
     "state": TaskState.PENDING.value,
     "attempt_id": "",
     "lease_until": None,
-    "published_at": None,
 }
+_TO_PENDING: Mapping[str, Any] = {**_RELEASED, "published_at": None}
 
 
 class MongoTasks:
@@ -69,7 +69,7 @@ class MongoTasks:
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        return self._change_running({"attempt_id": attempt_id}, {"$set": _TO_PENDING})
+        return self._change_running({"attempt_id": attempt_id}, {"$set": _RELEASED})
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""

@@ -19,7 +19,8 @@ from services.core.tasks import TaskKey, TaskOutcome
 __all__ = ["SqliteTasks"]
 
 _FREE = "(state = 'pending' OR state = 'running' AND lease_until < ?)"
-_TO_PENDING = "state = 'pending', attempt_id = '', lease_until = NULL, published_at = NULL"
+_RELEASED = "state = 'pending', attempt_id = '', lease_until = NULL"
+_TO_PENDING = f"{_RELEASED}, published_at = NULL"
 
 
 class SqliteTasks:
@@ -72,7 +73,7 @@ class SqliteTasks:
         """See the port."""
         with self._database.write() as transaction:
             held = _running(transaction, "attempt_id = ?", (attempt_id,))
-            change(transaction, held, _TO_PENDING, ())
+            change(transaction, held, _RELEASED, ())
             return held
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:

@@ -110,6 +110,9 @@ def test_poison_bundle_fails_the_job_and_a_retry_mends_it(service: Any) -> None:
         assert {task.error for task in service.tasks()} == {
             "Given up after 4 deliveries: The object store does not answer."
         }
+        # What goes back to the queue is not published beside it: copies would multiply with every failure.
+        published = [key for bundle in service.queue.published for key in bundle.keys]
+        assert len(published) == len(set(published)) == job.spec.n_tasks
 
         faulty.down = False
         service.store.retry_tasks("j1", None, service.clock())

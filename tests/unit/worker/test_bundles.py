@@ -180,6 +180,11 @@ def test_store_outage_before_the_claim_costs_the_bundle_nothing(bench: Bench, ca
     assert bench.script.settled == ["requeue"]
 
 
+def test_a_job_that_cannot_be_read_counts_against_its_bundle_alone(bench: Bench) -> None:
+    bench.script.errors["get_job"] = [DataLoss("The record of job j is damaged.")]
+    assert bench.run().settled == ["reject: DataLoss: The record of job j is damaged."]
+
+
 def test_store_outage_while_writing_is_waited_out(bench: Bench) -> None:
     bench.script.errors["finish_tasks"] = [StoreUnavailable("down")] * 4
     script = bench.run()
