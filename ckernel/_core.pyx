@@ -56,6 +56,7 @@ cdef extern from "fit.h" nogil:
         uint64_t first_start
         uint64_t key[2]
         const int32_t *initial_labels
+        int plain, keep_rows
     struct fit_result:
         model model
         label_t *labels
@@ -127,11 +128,12 @@ cdef fill_request(fit_request *request, const double[:, ::1] data, int n_cluster
     request.first_start = 0
     request.key[0] = request.key[1] = 0
     request.initial_labels = NULL
+    request.plain = request.keep_rows = 0
 
 
 def fit_starts(const double[:, ::1] data, int n_clusters, int covariance, int assignment, int n_init,
                int max_iter, const uint64_t[::1] key, int threads, uint64_t first_start,
-               const int32_t[::1] initial_labels, int instruction_set):
+               const int32_t[::1] initial_labels, int instruction_set, bint plain):
     """Run the starts and return the best one's numbers as a dict."""
     cdef fit_request request
     cdef fit_result result
@@ -143,6 +145,7 @@ def fit_starts(const double[:, ::1] data, int n_clusters, int covariance, int as
     request.max_iter = max_iter
     request.threads = threads
     request.instruction_set = instruction_set
+    request.plain = plain
     request.first_start = first_start
     request.key[0] = key[0]
     request.key[1] = key[1]
@@ -269,7 +272,7 @@ cdef int label_memory(uint16_t[::1] labels, size_t[::1] counts, double[::1] log_
 
 
 def assignment_seconds(const double[:, ::1] data, int n_clusters, int covariance, int assignment,
-                       int max_iter, int threads, int passes, int instruction_set):
+                       int max_iter, int threads, int passes, int instruction_set, bint plain):
     """Seconds of each of some assignment passes, after one start: for benchmarks."""
     cdef fit_request request
     cdef status outcome
@@ -280,6 +283,7 @@ def assignment_seconds(const double[:, ::1] data, int n_clusters, int covariance
     request.max_iter = max_iter
     request.threads = threads
     request.instruction_set = instruction_set
+    request.plain = plain
     with nogil:
         outcome = time_passes(&request, passes, &view[0])
     if outcome != OK:

@@ -1,6 +1,8 @@
 #include "fit.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,78 +11,128 @@
 #include "order.h"
 #include "start.h"
 
+/* Fewer points are placed by one thread sooner than a second one is there. */
+enum { MANY_POINTS = 20000 };
+
 static const double LOG_2_PI = 1.8378770664093454836;
 
-/* All of a fit: the data in their frame, and the workspace of its starts. */
+/* All of a fit: the data in their frame, and a workspace for each start that runs at the same time. */
 struct session {
     const struct fit_request *request;
     struct frame frame;
-    struct workspace workspace;
+    struct tiles tiles;
+    double *total, *middle, *half;
     uint32_t *rows;  /* (n) the row that comes i-th in the tiles, or NULL for the order of the data */
+    int lanes;
+    struct workspace *workspaces;  /* (lanes) */
 };
 
 /* Points are put into a spatial order, and boxes drawn around tiles, where that may pay. */
 static int worth_boxes(const struct fit_request *request)
 {
-    return request->n_clusters > 1 && request->n_clusters <= 64 && request->d <= MAX_BOX_D
-        && request->n >= 16 * TILE && request->n <= UINT32_MAX;
+    return !request->plain && request->n_clusters > 1 && request->n_clusters <= 64
+        && request->d <= MAX_BOX_D && request->n >= 16 * TILE && request->n <= UINT32_MAX;
+}
+
+/* How many starts run at the same time: threads serve starts better than they serve parts of one, but each
+ * start has labels and distances of its own, 8 bytes a point, and with all of them a fit shall not take
+ * more than twice the data. Small data may. */
+static int count_lanes(const struct fit_request *request)
+{
+    const int small = request->n * (size_t)request->d <= (size_t)1 << 18;
+    const int affordable = small ? request->threads : request->d - 1;
+    int lanes = request->threads < request->n_init ? request->threads : request->n_init;
+    lanes = lanes < affordable ? lanes : affordable;
+    return lanes < 1 ? 1 : lanes;
 }
 
 static void session_close(struct session *session)
 {
-    workspace_free(&session->workspace);
+    for (int lane = 0; session->workspaces && lane < session->lanes; lane++) {
+        team_free(session->workspaces[lane].team);
+        workspace_free(&session->workspaces[lane]);
+    }
+    free(session->workspaces);
     frame_free(&session->frame);
     free(session->rows);
-    free(session->workspace.tiles.values);
-    team_free(session->workspace.team);
+    free(session->total);
+    free(session->tiles.values);
+}
+
+/* The points' coordinates in the frame, and what is known of them before any start. */
+static enum status place_points(struct session *session, struct team *team,
+                                const struct tile_kernels *kernels, int boxed)
+{
+    const struct fit_request *request = session->request;
+    const enum shape shape = shape_of(request->covariance);
+    struct tiles *tiles = &session->tiles;
+    const size_t spread = spread_size(shape, request->d);
+    const size_t boxes = boxed ? (tiles->n_tiles + TILE) * (size_t)request->d : 0;
+    tiles->values = aligned_alloc(ALIGNMENT, tiles->n_tiles * (size_t)request->d * TILE * sizeof(double));
+    session->total = malloc((spread + 2 * boxes) * sizeof(double));
+    if (!tiles->values || !session->total)
+        return OUT_OF_MEMORY;
+    session->middle = session->total + spread;
+    session->half = session->middle + boxes;
+    enum status status = frame_new(request->data, shape, team, kernels, &session->frame, tiles);
+    if (status == OK && boxed) {
+        session->rows = malloc(request->n * sizeof(uint32_t));
+        status = session->rows ? spatial_order(tiles, session->rows) : OUT_OF_MEMORY;
+        if (status == OK) {
+            frame_reorder(&session->frame, request->data, session->rows, team, kernels, tiles);
+            tile_boxes(tiles, session->middle, session->half);
+        }
+    }
+    if (status == OK && is_tied(request->covariance))
+        total_scatter(tiles, shape, kernels, session->total);
+    if (!request->initial_labels && !request->keep_rows) {
+        free(session->rows);  /* four bytes a row that no later step needs */
+        session->rows = NULL;
+    }
+    return status;
 }
 
 static enum status session_open(struct session *session, const struct fit_request *request)
 {
-    struct workspace *workspace = &session->workspace;
-    const enum shape shape = shape_of(request->covariance);
+    const struct tile_kernels *kernels = tile_kernels(request->instruction_set);
+    const int boxed = worth_boxes(request);
     memset(session, 0, sizeof *session);
     session->request = request;
-    workspace->n_clusters = request->n_clusters;
-    workspace->covariance = request->covariance;
-    workspace->assignment = request->assignment;
-    workspace->max_iter = request->max_iter;
-    workspace->kernels = tile_kernels(request->instruction_set);
-    struct tiles *tiles = &workspace->tiles;
-    *tiles = (struct tiles){request->n, request->d, (request->n + TILE - 1) / TILE, NULL};
-    tiles->values = aligned_alloc(ALIGNMENT, tiles->n_tiles * (size_t)request->d * TILE * sizeof(double));
-    if (!tiles->values)
+    session->tiles = (struct tiles){request->n, request->d, (request->n + TILE - 1) / TILE, NULL};
+    struct team *team = team_new(request->n >= MANY_POINTS ? request->threads : 1);
+    enum status status = place_points(session, team, kernels, boxed);
+    team_free(team);
+    session->lanes = count_lanes(request);
+    session->workspaces = calloc((size_t)session->lanes, sizeof(struct workspace));
+    if (!session->workspaces)
         return OUT_OF_MEMORY;
-    workspace->boxed = worth_boxes(request);
-    enum status status = workspace_new(workspace, request->n, request->d);
-    if (status != OK)
-        return status;
-    workspace->team = team_new(workspace->segments < request->threads ? workspace->segments
-                                                                       : request->threads);
-    status = frame_new(request->data, shape, workspace->team, workspace->kernels, &session->frame, tiles);
-    if (status == OK && workspace->boxed) {
-        session->rows = malloc(request->n * sizeof(uint32_t));
-        status = session->rows ? spatial_order(tiles, session->rows) : OUT_OF_MEMORY;
-        if (status == OK) {
-            frame_reorder(&session->frame, request->data, session->rows, workspace->team, workspace->kernels,
-                          tiles);
-            tile_boxes(tiles, workspace->middle, workspace->half);
-        }
+    for (int lane = 0; status == OK && lane < session->lanes; lane++) {
+        struct workspace *workspace = &session->workspaces[lane];
+        *workspace = (struct workspace){.tiles = session->tiles, .n_clusters = request->n_clusters,
+                                        .max_iter = request->max_iter, .covariance = request->covariance,
+                                        .assignment = request->assignment, .kernels = kernels,
+                                        .boxed = boxed, .stride = session->tiles.n_tiles + TILE,
+                                        .middle = session->middle, .half = session->half,
+                                        .total = session->total};
+        status = workspace_new(workspace, request->n, request->d);
+        const int threads = request->threads / session->lanes;
+        workspace->team = team_new(workspace->segments < threads ? workspace->segments : threads);
     }
-    if (status == OK && is_tied(request->covariance))
-        total_scatter(tiles, shape, workspace->kernels, workspace->total);
     return status;
 }
 
 /* Begin with the labels that the request gives, or else draw some. */
-static void begin(struct session *session, struct rng *rng)
+static void begin(const struct session *session, struct workspace *workspace, uint64_t start)
 {
     const struct fit_request *request = session->request;
-    if (!request->initial_labels)
-        start_partition(&session->workspace, rng);
-    else
+    if (request->initial_labels) {
         for (size_t i = 0; i < request->n; i++)
-            session->workspace.labels[i] = (label_t)request->initial_labels[session->rows ? session->rows[i] : i];
+            workspace->labels[i] = (label_t)request->initial_labels[session->rows ? session->rows[i] : i];
+        return;
+    }
+    struct rng rng;
+    rng_init(&rng, request->key, start);
+    start_partition(workspace, &rng);
 }
 
 /* Whether cluster a comes before b: the larger first, then the one whose center is lower. */
@@ -174,10 +226,10 @@ static void diagnose(const struct session *session, const int *floored, struct f
 
 /* From the partition in the workspace to a result: the estimate with all its digits, in the coordinates
  * of the data, in canonical order; then one assignment pass, whose labels and CL are the result's. */
-static enum status finish(struct session *session, struct fit_result *result)
+static enum status finish(const struct session *session, struct workspace *workspace,
+                          struct fit_result *result)
 {
     const struct fit_request *request = session->request;
-    struct workspace *workspace = &session->workspace;
     struct estimate *estimate = &workspace->estimate;
     struct model *model = &result->model;
     const int d = request->d, K = request->n_clusters, tied = is_tied(request->covariance);
@@ -260,54 +312,107 @@ static int may_win(const struct start *start, double shift, const struct fit_res
     return start->log_likelihood + shift >= best->log_likelihood - 1e-9 * fabs(best->log_likelihood);
 }
 
-enum status fit(const struct fit_request *request, struct fit_result *result)
+/* A sound start beats a degenerate one; then the higher CL does; then the earlier start. */
+static int beats(const struct fit_result *one, const struct fit_result *other)
 {
-    struct session session;
-    struct fit_result other;
-    enum status status = session_open(&session, request);
-    if (status == OK)
-        status = result_new(result, request, NULL);
-    else
-        memset(result, 0, sizeof *result);
-    /* A later candidate's labels live in the workspace until it wins. */
-    const enum status other_status = result_new(&other, request, session.workspace.kept);
-    if (status == OK)
-        status = other_status;
-    if (!request->initial_labels) {
-        free(session.rows);  /* four bytes a row that no later step needs */
-        session.rows = NULL;
-    }
-    const double shift = -(double)request->n * session.frame.log_scale;
+    const int sound = one->diagnosis == SOUND, other_sound = other->diagnosis == SOUND;
+    if (sound != other_sound)
+        return sound;
+    if (one->log_likelihood != other->log_likelihood)
+        return one->log_likelihood > other->log_likelihood;
+    return one->start < other->start;
+}
 
-    for (int i = 0; status == OK && i < request->n_init; i++) {
-        struct rng rng;
-        rng_init(&rng, request->key, request->first_start + (uint64_t)i);
-        begin(&session, &rng);
-        const struct start start = start_run(&session.workspace);
-        if (i > 0 && !may_win(&start, shift, result))
+/* One of the starts that run at the same time, and the next, until none is left. */
+struct lane {
+    const struct session *session;
+    struct workspace *workspace;
+    atomic_int *next;
+    enum status status;
+    struct fit_result best;
+};
+
+static void *run_starts(void *argument)
+{
+    struct lane *lane = argument;
+    struct workspace *workspace = lane->workspace;
+    const struct fit_request *request = lane->session->request;
+    const double shift = -(double)request->n * lane->session->frame.log_scale;
+    struct fit_result other;
+    int has_best = 0;
+    lane->status = result_new(&lane->best, request, NULL);
+    /* A later candidate's labels live in the workspace until it wins. */
+    const enum status other_status = result_new(&other, request, workspace->kept);
+    if (lane->status == OK)
+        lane->status = other_status;
+    for (int i; lane->status == OK && (i = atomic_fetch_add(lane->next, 1)) < request->n_init;) {
+        begin(lane->session, workspace, request->first_start + (uint64_t)i);
+        const struct start start = start_run(workspace);
+        if (has_best && !may_win(&start, shift, &lane->best))
             continue;
-        struct fit_result *candidate = i == 0 ? result : &other;
-        status = finish(&session, candidate);
+        struct fit_result *candidate = has_best ? &other : &lane->best;
+        lane->status = finish(lane->session, workspace, candidate);
         candidate->start = request->first_start + (uint64_t)i;
         candidate->n_iter = start.n_iter;
         candidate->converged = start.converged;
         candidate->n_trace = start.n_trace;
         for (int t = 0; t < start.n_trace; t++)
-            candidate->trace[t] = session.workspace.trace[t] + shift;
-        /* A sound start beats a degenerate one; then the higher CL does; then the earlier start. */
-        const int sound = candidate->diagnosis == SOUND, best_sound = result->diagnosis == SOUND;
-        if (i > 0 && (sound > best_sound
-                      || (sound == best_sound && candidate->log_likelihood > result->log_likelihood))) {
-            struct fit_result loser = *result;
-            *result = other;
-            result->labels = loser.labels;
-            memcpy(result->labels, other.labels, request->n * sizeof(label_t));
+            candidate->trace[t] = workspace->trace[t] + shift;
+        if (has_best && beats(candidate, &lane->best)) {
+            struct fit_result loser = lane->best;
+            lane->best = other;
+            lane->best.labels = loser.labels;
+            memcpy(lane->best.labels, other.labels, request->n * sizeof(label_t));
             loser.labels = other.labels;
             other = loser;
         }
+        has_best = 1;
+    }
+    /* A lane that came too late for any start must not win. */
+    if (!has_best) {
+        lane->best.diagnosis = EMPTY;
+        lane->best.log_likelihood = -HUGE_VAL;
+        lane->best.start = UINT64_MAX;
     }
     other.labels = NULL;
     fit_free(&other);
+    return NULL;
+}
+
+enum status fit(const struct fit_request *request, struct fit_result *result)
+{
+    struct session session;
+    enum status status = session_open(&session, request);
+    struct lane *lanes = calloc((size_t)session.lanes + 1, sizeof(struct lane));
+    pthread_t *threads = calloc((size_t)session.lanes + 1, sizeof(pthread_t));
+    memset(result, 0, sizeof *result);
+    if (status == OK && (!lanes || !threads))
+        status = OUT_OF_MEMORY;
+    if (status == OK) {
+        atomic_int next = 0;
+        int running = 1;
+        for (int lane = 0; lane < session.lanes; lane++)
+            lanes[lane] = (struct lane){.session = &session, .workspace = &session.workspaces[lane],
+                                        .next = &next};
+        /* A thread that cannot be had leaves its starts to the others. */
+        while (running < session.lanes
+               && pthread_create(&threads[running], NULL, run_starts, &lanes[running]) == 0)
+            running++;
+        run_starts(&lanes[0]);
+        for (int lane = 1; lane < running; lane++)
+            pthread_join(threads[lane], NULL);
+        int best = 0;
+        for (int lane = 0; lane < running; lane++) {
+            status = lanes[lane].status != OK ? lanes[lane].status : status;
+            best = beats(&lanes[lane].best, &lanes[best].best) ? lane : best;
+        }
+        *result = lanes[best].best;
+        for (int lane = 0; lane < running; lane++)
+            if (lane != best)
+                fit_free(&lanes[lane].best);
+    }
+    free(lanes);
+    free(threads);
     session_close(&session);
     return status;
 }
@@ -315,13 +420,13 @@ enum status fit(const struct fit_request *request, struct fit_result *result)
 enum status first_partition(const struct fit_request *request, int32_t *labels)
 {
     struct session session;
-    enum status status = session_open(&session, request);
+    struct fit_request with_rows = *request;
+    with_rows.keep_rows = 1;
+    enum status status = session_open(&session, &with_rows);
     if (status == OK) {
-        struct rng rng;
-        rng_init(&rng, request->key, request->first_start);
-        begin(&session, &rng);
+        begin(&session, session.workspaces, request->first_start);
         for (size_t i = 0; i < request->n; i++)
-            labels[session.rows ? session.rows[i] : i] = session.workspace.labels[i];
+            labels[session.rows ? session.rows[i] : i] = session.workspaces->labels[i];
     }
     session_close(&session);
     return status;
@@ -332,11 +437,9 @@ enum status time_passes(const struct fit_request *request, int passes, double *s
     struct session session;
     enum status status = session_open(&session, request);
     if (status == OK) {
-        struct rng rng;
-        rng_init(&rng, request->key, request->first_start);
-        begin(&session, &rng);
-        start_run(&session.workspace);
-        start_time_passes(&session.workspace, passes, seconds);
+        begin(&session, session.workspaces, request->first_start);
+        start_run(session.workspaces);
+        start_time_passes(session.workspaces, passes, seconds);
     }
     session_close(&session);
     return status;
@@ -347,9 +450,8 @@ enum status score_labels(const struct fit_request *request, double *log_likeliho
     struct session session;
     enum status status = session_open(&session, request);
     if (status == OK) {
-        struct workspace *workspace = &session.workspace;
-        begin(&session, NULL);
-        *log_likelihood = estimate_exactly(workspace)
+        begin(&session, session.workspaces, 0);
+        *log_likelihood = estimate_exactly(session.workspaces)
             - (double)request->n * session.frame.log_scale;
     }
     session_close(&session);

@@ -15,6 +15,8 @@ struct fit_request {
     uint64_t first_start;
     uint64_t key[2];                /* of the random streams */
     const int32_t *initial_labels;  /* (n) the partition that the one start begins with, or NULL */
+    int plain;                      /* take the data in their order, without boxes: to measure, to test */
+    int keep_rows;                  /* keep the spatial order for later */
 };
 
 /* Why a fit is degenerate. */

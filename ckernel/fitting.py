@@ -149,6 +149,7 @@ def fit(
     first_start: int = 0,
     initial_labels: npt.ArrayLike | None = None,
     _instruction_set: int = BEST_INSTRUCTION_SET,
+    _plain: bool = False,
 ) -> Fit:
     """Fit K-means with Mahalanobis distance and return the best of `n_init` starts.
 
@@ -200,6 +201,7 @@ def fit(
         _integer(first_start, "first_start", 0, 2**63 - 1),
         partition,
         _instruction_set,
+        _plain,
     )
     model = Model(covariance, assignment, result["weights"], result["centers"], result["parameters"])
     counts = result["counts"]

@@ -14,19 +14,16 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
     const size_t K = (size_t)workspace->n_clusters;
     const enum covariance covariance = workspace->covariance;
     const size_t row = sums_row(sums_of(covariance), d);
-    const size_t spread = spread_size(shape_of(covariance), d);
     const size_t rule = K * rule_size(fit_form(covariance), d);
     const size_t scatter = scatter_table(covariance, workspace->n_clusters, d);
     const size_t table = scatter > K * row ? scatter : K * row;
     workspace->segments = count_segments(n, d, table);
     const size_t tables = table * (size_t)workspace->segments + 2 * K * row;
     const size_t n_tiles = (n + TILE - 1) / TILE;
-    workspace->stride = n_tiles + TILE;
-    const size_t boxes = workspace->boxed ? workspace->stride * (size_t)d : 0;
     const size_t few_rules = workspace->boxed ? rule * (size_t)workspace->segments : 0;
     /* The tables come first, for their alignment. */
-    const size_t doubles = PAD8(tables + spread + rule + (size_t)d + n_tiles + (size_t)workspace->max_iter + 2
-                                + 2 * boxes + few_rules);
+    const size_t doubles = PAD8(tables + rule + (size_t)d + n_tiles + (size_t)workspace->max_iter + 2
+                                + few_rules);
     double *all = aligned_alloc(ALIGNMENT, doubles * sizeof(double));
     if (all)
         memset(all, 0, doubles * sizeof(double));
@@ -47,14 +44,11 @@ enum status workspace_new(struct workspace *workspace, size_t n, int d)
     workspace->kept_moments = workspace->moments;
     workspace->moments.rows = all + table * (size_t)workspace->segments;
     workspace->kept_moments.rows = workspace->moments.rows + K * row;
-    workspace->total = all + tables;
-    workspace->rule = workspace->total + spread;
+    workspace->rule = all + tables;
     workspace->scratch = workspace->rule + rule;
     workspace->tile_sums = workspace->scratch + d;
     workspace->trace = workspace->tile_sums + n_tiles;
-    workspace->middle = workspace->trace + workspace->max_iter + 2;
-    workspace->half = workspace->middle + boxes;
-    workspace->few_rules = workspace->half + boxes;
+    workspace->few_rules = workspace->trace + workspace->max_iter + 2;
     return OK;
 }
 

@@ -17,7 +17,8 @@
  * not drift: each move rounds once. */
 #define MOVES_PER_POINT 4
 
-/* All that the starts of a fit share, allocated once. */
+/* What one start after the other works in, allocated once. Starts that run at the same time have one each,
+ * and share what is only read: tiles, boxes, total. */
 struct workspace {
     struct tiles tiles;
     int n_clusters, max_iter, segments;
@@ -34,14 +35,14 @@ struct workspace {
     struct moments moments;
     struct moments kept_moments;
     double *sums;               /* (segments, K, row) */
-    double *total;              /* (spread) total scatter, tied */
+    const double *total;        /* (spread) total scatter, tied */
     struct estimate estimate;
     double *rule;               /* (K, rule_size) */
 
     /* Boxes around the tiles, so that a cluster that can win nowhere in a tile is left out there. */
     int boxed;                  /* whether there are any */
     size_t stride;              /* n_tiles + TILE */
-    double *middle, *half;      /* (d, stride) */
+    const double *middle, *half; /* (d, stride) */
     double *few_rules;          /* (segments, K, rule_size) those of a tile's candidates */
     label_t *uniform;           /* (n_tiles) the label of all points of a tile, or MIXED */
     int passes_unboxed;         /* to be made before boxes are tried again, after they did not pay */
@@ -58,7 +59,7 @@ struct start {
     double log_likelihood;      /* CL of the partition under its estimate, in the frame */
 };
 
-enum status workspace_new(struct workspace *workspace /* INOUT: tiles .. team and boxed given */, size_t n, int d);
+enum status workspace_new(struct workspace *workspace /* INOUT: tiles .. team, boxed, boxes and total given */, size_t n, int d);
 void workspace_free(struct workspace *workspace);
 
 /* Draw a partition into workspace->labels. */

@@ -122,15 +122,50 @@ def test_labels_are_what_the_model_assigns(
 
 @pytest.mark.parametrize("rule", ckernel.ASSIGNMENTS)
 @pytest.mark.parametrize("covariance", ckernel.COVARIANCES)
-@pytest.mark.parametrize(("n", "d"), [(40_000, 3), (17_001, 13)])
-def test_same_bits_for_any_number_of_threads(n: int, d: int, covariance: str, rule: str) -> None:
+@pytest.mark.parametrize(("n", "d", "n_init"), [(40_000, 3, 3), (40_001, 3, 1), (17_001, 13, 1)])
+def test_same_bits_for_any_number_of_threads(n: int, d: int, n_init: int, covariance: str, rule: str) -> None:
+    """Threads share the starts, or where there is only one, its points."""
     x = mixture(7, n, d)
     fits = [
-        ckernel.fit(x, 4, covariance, assignment=rule, n_init=2, max_iter=12, threads=threads)
+        ckernel.fit(x, 4, covariance, assignment=rule, n_init=n_init, max_iter=9, threads=threads)
         for threads in (1, 2, 4)
     ]
     assert numbers(fits[0]) == numbers(fits[1]) == numbers(fits[2])
     np.testing.assert_array_equal(ckernel.assign(x, fits[0].model, threads=3), fits[0].labels)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=seeds,
+    n=st.integers(1100, 6000),
+    d=st.integers(1, 6),
+    n_clusters=st.integers(2, 12),
+    covariance=covariances,
+    rule=rules,
+)
+def test_boxes_leave_out_only_clusters_that_cannot_win(
+    seed: int, n: int, d: int, n_clusters: int, covariance: str, rule: str
+) -> None:
+    """The same start with boxes around tiles and without: the same steps and the same labels."""
+    x = mixture(seed, n, d, n_components=5)
+    labels = first_labels(x, n_clusters, covariance, seed)
+    boxed, plain = (
+        ckernel.fit(
+            x,
+            n_clusters,
+            covariance,
+            assignment=rule,
+            initial_labels=labels,
+            max_iter=60,
+            _plain=is_plain,
+        )
+        for is_plain in (False, True)
+    )
+    if boxed.regularized or plain.regularized:
+        return  # rounding, divided by the floor, may send the two apart
+    assert (boxed.n_iter, boxed.converged) == (plain.n_iter, plain.converged)
+    np.testing.assert_array_equal(boxed.labels, plain.labels)
+    assert boxed.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-12)
 
 
 def test_many_python_threads_at_once() -> None:
