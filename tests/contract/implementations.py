@@ -23,9 +23,9 @@ from services.backends.directory import DirectoryObjects
 from services.backends.memory_queue import MemoryQueue
 from services.backends.mongodb import MongoStore
 from services.backends.open import open_objects
-from services.backends.rabbitmq import RabbitQueue
 from services.backends.sqlite import SqliteStore
 from services.core.ports import ObjectStore, Store, TaskQueue
+from tests.contract.disposable import DisposableQueue
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def _forget_mongodb(folder: Path) -> None:
 
 def _open_rabbitmq(folder: Path) -> TaskQueue:
     prefix = f"t-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
-    return RabbitQueue(f"{os.environ['KMEANS_TEST_RABBITMQ_URL']}?prefix={prefix}")
+    return DisposableQueue(os.environ["KMEANS_TEST_RABBITMQ_URL"], prefix)
 
 
 def _open_s3(folder: Path) -> ObjectStore:

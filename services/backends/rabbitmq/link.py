@@ -57,7 +57,7 @@ class Link:
         Args:
             jitter: gives random numbers in [0, 1) for the pauses between attempts.
         """
-        self.publisher = Publisher()
+        self.publisher = Publisher(lambda key: self.reset(f"nothing is bound to {key}: somebody deleted it."))
         self.topology = topology
         self._location = location
         self._jitter = jitter

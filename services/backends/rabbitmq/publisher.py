@@ -41,7 +41,10 @@ class _Batch:
 class Publisher:
     """Publishes on one channel in confirm mode. Everything here happens on the IO thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_unroutable: Callable[[str], None]) -> None:
+        """`on_unroutable` hears of a routing key without a queue, once the messages are answered for."""
+        self._on_unroutable = on_unroutable
+        self._unroutable = ""
         self._channel: Any = None
         self._last_tag = 0
         self._unconfirmed: OrderedDict[int, _Batch] = OrderedDict()
@@ -58,6 +61,7 @@ class Publisher:
     def detach(self, why: str) -> None:
         """The channel is gone, and with it the answers to what was published."""
         self._channel = None
+        self._unroutable = ""
         batches = dict.fromkeys(self._unconfirmed.values())
         self._unconfirmed.clear()
         self._batches.clear()
@@ -85,6 +89,7 @@ class Publisher:
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         # Its confirm follows: the broker has dealt with it, by sending it back.
+        self._unroutable = str(method.routing_key)
         batch = self._batches.get(properties.message_id)
         if batch is not None:
             batch.fail(f"the broker knows no queue for {method.routing_key!r}.")
@@ -103,6 +108,9 @@ class Publisher:
             if is_nack:
                 batch.fail("the broker refused a message; the queue may be full.")
             batch.count_down()
+        if self._unroutable and not self._unconfirmed:
+            routing_key, self._unroutable = self._unroutable, ""
+            self._on_unroutable(routing_key)
 
     def _tags_up_to(self, last: int) -> list[int]:
         tags = []
