@@ -13,7 +13,7 @@ import pytest
 from tests.servers.fleet import Servers, shared_servers
 from tests.servers.server import Server, ServerFailed, ServerMissing
 
-__all__ = ["mongodb_url", "rabbitmq_url", "s3_url", "servers"]
+__all__ = ["mongodb_url", "provided", "rabbitmq_url", "s3_url", "servers"]
 
 
 @pytest.fixture(scope="session")
@@ -45,18 +45,20 @@ def s3_url(servers: Servers) -> Iterator[str]:
     yield from _url(servers.s3)
 
 
-def _url(server: Server) -> Iterator[str]:
+def provided(server: Server) -> Server:
+    """Start it and return it; skip, or in CI fail, when it cannot be had."""
     try:
         server.start()
     except (ServerMissing, ServerFailed) as error:
-        sentence = str(error).splitlines()[0]
-        complaint = f"needs {server.name}: {sentence}"
-    else:
-        complaint = ""
-    if complaint and os.environ.get("CI"):
-        pytest.fail(complaint)
-    if complaint:
-        pytest.skip(complaint)
+        # A server that is there and does not start is a mistake at home, too.
+        if (isinstance(error, ServerFailed) and server.is_ours) or os.environ.get("CI"):
+            pytest.fail(f"{server.name} is needed. {error}", pytrace=False)
+        pytest.skip(f"{server.name} is needed. {str(error).splitlines()[0]}")
+    return server
+
+
+def _url(server: Server) -> Iterator[str]:
+    provided(server)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(f"KMEANS_TEST_{server.name.upper()}_URL", server.url)
         for name, value in server.environment.items():

@@ -14,9 +14,10 @@ __all__ = ["POLL_SECONDS", "ServerProcess", "spawn"]
 
 POLL_SECONDS = 0.05
 
-# Field 22 of /proc/PID/stat, counted from the end of the command's name (field 2).
-_START_TIME = 19
+# Fields 3, 20 and 22 of /proc/PID/stat, counted from the end of the command's name (field 2).
 _STATE = 0
+_THREADS = 17
+_START_TIME = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,10 @@ class ServerProcess:
         """Whether this very process still runs."""
         _reap(self.pid)
         stat = _stat(self.pid)
-        return stat is not None and stat[_STATE] != "Z" and int(stat[_START_TIME]) == self.start_ticks
+        if stat is None or int(stat[_START_TIME]) != self.start_ticks:
+            return False
+        # Dead, but not collected by its parent; as long as it has threads, they hold its ports and files.
+        return stat[_STATE] != "Z" or int(stat[_THREADS]) > 1
 
     def terminate(self, grace_seconds: float) -> bool:
         """End it with SIGTERM, with SIGKILL after the grace; return whether it went within the grace."""
