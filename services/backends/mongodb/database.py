@@ -27,6 +27,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database as DriverDatabase
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import split_options
 from pymongo.write_concern import WriteConcern
 
 from services.backends.documents import Document
@@ -216,14 +217,20 @@ class Database:
 
     def _connect(self, url: str) -> MongoClient[Document]:
         options: dict[str, Any] = {"tz_aware": True, "retryWrites": True, "retryReads": True}
-        with self._translated():
-            try:
-                given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
-                options |= {name: value for name, value in _DEFAULTS.items() if name.lower() not in given}
-                return MongoClient(url, **options)
-            except ValueError:
-                # Not chained: the text of such an error may quote the URL, and so its password.
-                raise InvalidInput("The URL of the job store cannot be read.", "BAD_BACKEND_URL") from None
+        try:
+            query = urlsplit(url).query
+            # MongoClient would only warn of what it does not understand, and go on without TLS, say.
+            split_options(query, validate=True, warn=False)
+            given = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
+            options |= {name: value for name, value in _DEFAULTS.items() if name.lower() not in given}
+            return MongoClient(url, **options)
+        except (ValueError, *URL_ERRORS):
+            # Not chained: the text of such an error may quote the URL, and so its password.
+            raise InvalidInput(
+                "The URL of the job store is not one that MongoDB understands. It is written "
+                "mongodb://user:password@host:27017/database, with special characters percent-encoded.",
+                "BAD_BACKEND_URL",
+            ) from None
 
     @contextmanager
     def _translated(self, expected: type[PyMongoError] | tuple[()] = ()) -> Iterator[None]:

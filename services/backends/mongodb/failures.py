@@ -21,7 +21,6 @@ from pymongo.errors import (
 
 from services.core.errors import (
     DataLoss,
-    InvalidInput,
     LimitExceeded,
     ServiceError,
     StoreUnavailable,
@@ -52,10 +51,9 @@ def translate(error: PyMongoError | BSONError, where: str) -> ServiceError:
     """The error that callers see instead of the driver's; `where` names server and database."""
     match error:
         case InvalidURI() | ConfigurationError():
-            return InvalidInput(
-                "The URL of the job store is not one that MongoDB understands. It is written "
-                "mongodb://user:password@host:27017/database, with special characters percent-encoded.",
-                "BAD_BACKEND_URL",
+            return StoreUnavailable(
+                f"{where} cannot be used as KMEANS_STORE_URL says. Check that its host name is known to "
+                "the DNS, how users sign in, and the version of the server."
             )
         case WaitQueueTimeoutError():
             return StoreUnavailable(f"{where} is busy with other calls. Try again in a moment.")

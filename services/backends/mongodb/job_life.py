@@ -40,7 +40,8 @@ class MongoJobLife:
             if job.state.is_terminal:
                 return job
             there = {
-                record["_id"] for record in collections.tasks.find({"job_id": job_id}, {}, session=session)
+                record["_id"]
+                for record in collections.tasks.find({"job_id": job_id}, {"_id": True}, session=session)
             }
             new = [key for key in sorted(set(keys)) if key.id not in there]
             if not new and job.state is JobState.RUNNING:
@@ -91,7 +92,7 @@ class MongoJobLife:
                 again = _find(transaction, {"job_id": job_id, "state": TaskState.ERROR.value})
                 if (
                     job.state is JobState.FAILED
-                    and collections.tasks.find_one({"job_id": job_id}, {}, session=session) is None
+                    and collections.tasks.find_one({"job_id": job_id}, {"_id": True}, session=session) is None
                 ):
                     _next_revision(transaction, job_id)
                     return _reopen(transaction, job_id, JobState.PENDING)

@@ -57,7 +57,7 @@ class RevisionWatch:
         with self._lock:
             if self._is_closed:
                 raise closed_store()
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="revision-watch", daemon=True)
                 self._thread.start()
             self._waiters.add(waiter)
@@ -125,13 +125,16 @@ class RevisionWatch:
         revisions: Mapping[str, int] = {}
         # Told should the look end in a mistake of ours: nobody may wait for a thread that has died.
         error: ServiceError | None = ServiceError("The job store could not be watched.")
+        is_dying = True
         try:
             revisions = self._look(sorted({waiter.job_id for waiter in waiters}))
-            error = None
+            error, is_dying = None, False
         except ServiceError as failure:
-            error = failure
+            error, is_dying = failure, False
         finally:
             with self._lock:
+                if is_dying:
+                    self._thread = None  # the next to wait begins another
                 for waiter in waiters:
                     current = revisions.get(waiter.job_id)
                     is_news = error is not None or current is None or current > waiter.revision
