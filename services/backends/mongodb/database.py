@@ -33,6 +33,7 @@ from pymongo.write_concern import WriteConcern
 from services.backends.documents import Document
 from services.backends.mongodb.failures import DRIVER_ERRORS, URL_ERRORS, closed_store, translate
 from services.backends.mongodb.schema import prepare_schema
+from services.backends.mongodb.writers import Writers
 from services.core.backoff import backoff_seconds
 from services.core.errors import InvalidInput, StoreUnavailable
 
@@ -53,8 +54,10 @@ _DEFAULTS = {
 # On the disks of a majority: a write that was acknowledged survives the loss of any one server.
 _MAJORITY = WriteConcern("majority", j=True, wtimeout=20_000)
 _GIVE_UP_SECONDS = 20.0
-_FIRST_PAUSE_SECONDS = 0.005  # about what a change takes
-_LONGEST_PAUSE_SECONDS = 0.05  # short: who came first shall not be the one who waits longest
+# A change takes milliseconds. Who waits for one this long waits for a process that is gone.
+_ABANDONED_SECONDS = 3.0
+_FIRST_PAUSE_SECONDS = 0.01  # about what a change takes
+_LONGEST_PAUSE_SECONDS = 0.1  # short: who came first shall not be the one who waits longest
 _N_TURNS = 64
 
 
@@ -129,6 +132,7 @@ class Database:
             self._client.close()
             raise
         self._collections = _collections(database)
+        self._writers = Writers(database["writers"])
 
     def tell_commits_to(self, told: Callable[[set[str]], None]) -> None:
         """Call this with the ids of jobs whenever a commit of this process changed them."""
@@ -177,9 +181,14 @@ class Database:
 
     def _run(self, body: Callable[[Transaction], T]) -> tuple[T, set[str]]:
         deadline = time.monotonic() + _GIVE_UP_SECONDS
+        patience = time.monotonic() + _ABANDONED_SECONDS
         failures = 0
         while True:
+            if time.monotonic() > patience:
+                self._writers.end_others()
+                patience = time.monotonic() + _ABANDONED_SECONDS
             with self._client.start_session() as session:
+                self._writers.note(session)
                 session.start_transaction(ReadConcern("snapshot"), _MAJORITY, ReadPreference.PRIMARY)
                 transaction = Transaction(self._collections, session)
                 try:
@@ -220,7 +229,8 @@ class Database:
         try:
             query = urlsplit(url).query
             # MongoClient would only warn of what it does not understand, and go on without TLS, say.
-            split_options(query, validate=True, warn=False)
+            if query:
+                split_options(query, validate=True, warn=False)
             given = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
             options |= {name: value for name, value in _DEFAULTS.items() if name.lower() not in given}
             return MongoClient(url, **options)

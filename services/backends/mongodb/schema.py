@@ -7,6 +7,7 @@
 | tasks | job/experiment/k/covariance | a task, the revision of its last change, which model it has |
 | models | task/model id/number | one chunk of an encoded model |
 | leases | name | who holds a named lease, and until when |
+| writers | session | which process changes the store in this session; see `writers` |
 | schema | "schema" | the version |
 
 Times are BSON dates (whole milliseconds, as the service keeps them).
@@ -20,6 +21,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.database import Database as DriverDatabase
 
+from services.backends.mongodb.writers import WRITER_SECONDS
 from services.core.errors import FailedPrecondition, InvalidInput
 
 __all__ = ["SCHEMA_VERSION", "prepare_schema"]
@@ -59,6 +61,7 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("job_id", ASCENDING), ("task_id", ASCENDING), ("model_id", ASCENDING)], name="by_task"),
     ],
     "leases": [],
+    "writers": [IndexModel([("noted_at", ASCENDING)], name="old", expireAfterSeconds=WRITER_SECONDS)],
 }
 
 

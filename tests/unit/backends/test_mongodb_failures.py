@@ -8,7 +8,7 @@ import pytest
 from bson.errors import BSONError, InvalidBSON
 from pymongo import errors
 
-from services.backends.mongodb import MongoStore
+from services.backends.mongodb import MongoStore, database
 from services.backends.mongodb.failures import translate
 from services.core.errors import (
     DataLoss,
@@ -87,10 +87,28 @@ def test_a_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
     assert caught.value.__cause__ is None
 
 
-def test_a_server_that_is_not_there_is_named_without_the_password() -> None:
-    with pytest.raises(StoreUnavailable, match=r"MongoDB at 127\.0\.0\.1:1, database kmeans") as caught:
-        MongoStore("mongodb://me:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=50")
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("mongodb://127.0.0.1:1", "MongoDB at 127.0.0.1:1, database kmeans"),
+        ("mongodb://me:hunter2@127.0.0.1:1/", "MongoDB at 127.0.0.1:1, database kmeans"),
+        ("mongodb://me:hunter2@127.0.0.1:1,127.0.0.1:2/?w=1", "MongoDB at 127.0.0.1:1,127.0.0.1:2, "),
+        ("mongodb://me:hunter2@127.0.0.1:1/jobs?authSource=admin", "database jobs"),
+    ],
+)
+def test_a_server_that_is_not_there_is_named_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, named: str
+) -> None:
+    monkeypatch.setitem(database._DEFAULTS, "serverSelectionTimeoutMS", 50)
+    with pytest.raises(StoreUnavailable) as caught:
+        MongoStore(url)
+    assert named in str(caught.value)
     error: BaseException | None = caught.value
     while error is not None:
         assert "hunter2" not in str(error)
         error = error.__cause__
+
+
+def test_the_url_has_the_last_word_on_time_limits() -> None:
+    with pytest.raises(StoreUnavailable):
+        MongoStore("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50")
