@@ -161,6 +161,13 @@ class Client:
                 timeout=self._timeout_seconds,
             )
 
+    def get_correlation(self, name: str) -> dataset_pb2.Correlation:
+        """Correlations of a dataset's numeric columns; they never change."""
+        with translated(self.target):
+            return self._datasets.GetCorrelation(
+                dataset_service_pb2.GetCorrelationRequest(name=name), timeout=self._timeout_seconds
+            )
+
     def delete_dataset(self, name: str) -> None:
         """Delete a dataset that no job uses."""
         with translated(self.target):
@@ -232,12 +239,17 @@ class Client:
                 job_service_pb2.CancelJobRequest(name=name), timeout=self._timeout_seconds
             )
 
-    def retry_job(self, name: str, tasks: Sequence[str] = ()) -> job_pb2.Job:
-        """Run the tasks of these names again, or those in ERROR when none is named."""
+    def retry_job(
+        self, name: str, tasks: Sequence[str] = (), *, states: Iterable[task_pb2.TaskState] = ()
+    ) -> job_pb2.Job:
+        """Run tasks again: those of these names and in these states.
+
+        Without either: those in ERROR and, of a CANCELLED job, the CANCELLED ones too. KMeansError
+        (`NOTHING_TO_RETRY`) when that is none.
+        """
+        request = job_service_pb2.RetryJobRequest(name=name, tasks=tasks, states=states)
         with translated(self.target):
-            return self._jobs.RetryJob(
-                job_service_pb2.RetryJobRequest(name=name, tasks=tasks), timeout=self._timeout_seconds
-            )
+            return self._jobs.RetryJob(request, timeout=self._timeout_seconds)
 
     def delete_job(self, name: str) -> None:
         """Delete an ended job with its tasks."""
@@ -258,11 +270,7 @@ class Client:
     ) -> Iterator[task_pb2.Task]:
         """Tasks of a job, fetched page by page, by experiment, K and covariance or by falling BIC."""
         states, chosen = tuple(states), [covariance_value(name) for name in covariances]
-        order = (
-            job_service_pb2.TASK_ORDER_BIC_DESCENDING
-            if best_first
-            else job_service_pb2.TASK_ORDER_UNSPECIFIED
-        )
+        order = job_service_pb2.TASK_ORDER_BIC_DESCENDING if best_first else job_service_pb2.TASK_ORDER_KEY
         for page in self._pages(
             lambda token: self._jobs.ListTasks(
                 job_service_pb2.ListTasksRequest(

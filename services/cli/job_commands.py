@@ -98,16 +98,24 @@ def retry(
         list[str] | None,
         typer.Argument(
             metavar="[TASK]...",
-            help="Tasks to run again, such as 0-3-full-untied; default: those in error.",
+            help="Tasks to run again, such as 0-3-full-untied; default: those in error and, of a cancelled "
+            "job, the cancelled ones.",
             show_default=False,
         ),
     ] = None,
     target: options.TargetOption = options.DEFAULT_TARGET,
 ) -> None:
-    """Run a job's failed tasks again, or the named ones."""
+    """Run a job's failed tasks again, or the named ones; a cancelled job goes on."""
     name = resource_name("jobs", job)
     with Client(target) as client:
         again = client.retry_job(
             name, [task if "/" in task else f"{name}/tasks/{task}" for task in tasks or ()]
         )
-    print(again.name, state_name(again))
+    counts = again.task_counts
+    print(f"{again.name} {state_name(again)}: {_to_run(counts)}")
+
+
+def _to_run(counts: job_pb2.TaskCounts) -> str:
+    if not counts.total:
+        return "its tasks are planned again"
+    return f"{counts.pending + counts.running:,} of {counts.total:,} tasks to run"

@@ -16,13 +16,18 @@ __all__ = ["json_report", "print_jobs", "print_recommendation"]
 
 _SHOWN_SIZES = 12
 
+# What to do about a warning, in the options of this program.
+_HINTS = {
+    report_pb2.ReportWarning.CODE_BEST_AT_EDGE: "Run again with a higher --max-k.",
+}
+
 
 def print_recommendation(console: Console, job: job_pb2.Job, report: report_pb2.Report) -> None:
     """The best K per covariance, the best overall in bold and marked, its sizes, and the warnings."""
     columns = ", ".join(job.spec.columns)
     console.print(
         f"{job.display_name}: {job.row_count:,} rows, d = {len(job.spec.columns)} ({columns}), "
-        f"{job.task_counts.total:,} tasks in {_seconds(job):.1f} s",
+        f"{_fitted(job)} in {_seconds(job):.1f} s",
         markup=False,
         highlight=False,
     )
@@ -40,10 +45,15 @@ def print_recommendation(console: Console, job: job_pb2.Job, report: report_pb2.
             highlight=False,
         )
     for warning in report.warnings:
-        console.print(
-            Text(warning.replace("a higher max_k", "a higher --max-k"), style="yellow"),
-            highlight=False,
-        )
+        hint = _HINTS.get(warning.code, "")
+        console.print(Text(f"{warning.text} {hint}".rstrip(), style="yellow"), highlight=False)
+
+
+def _fitted(job: job_pb2.Job) -> str:
+    """Tasks that were fitted, and of how many where that is not all of them."""
+    counts = job.task_counts
+    fitted = counts.done + counts.degenerate
+    return f"{fitted:,} tasks" if fitted == counts.total else f"{fitted:,} of {counts.total:,} tasks"
 
 
 def _seconds(job: job_pb2.Job) -> float:
@@ -63,8 +73,7 @@ def _recommendation_table(report: report_pb2.Report) -> Table:
     for entry in report.covariances:
         name = covariance_name(entry.covariance)
         if not entry.HasField("best"):
-            why = f"no fit with {report.min_members}+ members in every cluster"
-            table.add_row("", name, "-", Text(why, style="dim"), "", "", "")
+            table.add_row("", name, "-", Text(entry.note, style="dim"), "", "", "")
             continue
         task, result = entry.best, entry.best.result
         is_best = report.HasField("best") and task.task == report.best.task
@@ -135,7 +144,7 @@ def json_report(
             }
             for task in tasks
         ],
-        "warnings": list(report.warnings),
+        "warnings": [warning.text for warning in report.warnings],
     }
 
 

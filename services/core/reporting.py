@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from scipy.special import stdtrit
 
@@ -18,8 +20,11 @@ __all__ = [
     "INTERVAL_METHOD",
     "CovarianceReport",
     "Interval",
+    "LeftOut",
     "Report",
+    "ReportWarning",
     "ScorePoint",
+    "WarningCode",
     "build_report",
     "check_min_members",
     "choose_best",
@@ -42,13 +47,66 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ScorePoint:
-    """Scores of one K under one covariance, over the experiments that count."""
+    """Scores of one K under one covariance, over the experiments that count.
+
+    Attributes:
+        counted: experiments that count.
+        degenerate: experiments that ended DEGENERATE and never count.
+        too_small: experiments that are DONE with a cluster below `min_members`.
+    """
 
     k: int
     counted: int
-    left_out: int
+    degenerate: int
+    too_small: int
     bic: Interval | None
     aic: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why tasks that have ended do not count; each is counted once.
+
+    Attributes:
+        degenerate: fits with a cluster too small for its covariance, or without spread.
+        too_small: sound fits with a cluster below `min_members`.
+        failed: tasks in ERROR.
+        cancelled: tasks in CANCELLED.
+        min_members: what the sound fits were held against.
+    """
+
+    degenerate: int
+    too_small: int
+    failed: int
+    cancelled: int
+    min_members: int
+
+    @property
+    def total(self) -> int:
+        """How many tasks ended without counting."""
+        return self.degenerate + self.too_small + self.failed + self.cancelled
+
+    @property
+    def sentence(self) -> str:
+        """Why no fit qualifies, for a person who sees none."""
+        if not self.total:
+            return "No fit has ended yet."
+        reasons = (
+            (self.degenerate, "degenerate"),
+            (self.too_small, f"with a cluster below {self.min_members} members"),
+            (self.failed, "failed"),
+            (self.cancelled, "cancelled"),
+        )
+        return f"No fit qualifies: {', '.join(f'{count} {why}' for count, why in reasons if count)}."
+
+    @property
+    def advice(self) -> str:
+        """What to do about fits that were made and do not count; "" when none was."""
+        if self.too_small:
+            return "Lower min_members, or add rows."
+        if self.degenerate:
+            return "Clusters are too small or flat for the covariance: choose fewer columns, or add rows."
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +116,30 @@ class CovarianceReport:
     covariance: Covariance
     best: Task | None
     points: tuple[ScorePoint, ...]
+    left_out: LeftOut
+
+    @property
+    def note(self) -> str:
+        """Why no fit qualifies, a sentence; "" when one does."""
+        return "" if self.best is not None else self.left_out.sentence
+
+
+class WarningCode(StrEnum):
+    """What a warning is about, for programs."""
+
+    BEST_AT_EDGE = "best at edge"
+    NO_FIT_QUALIFIES = "no fit qualifies"
+    ROWS_SKIPPED = "rows skipped"
+    TASKS_FAILED = "tasks failed"
+    TASKS_CANCELLED = "tasks cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportWarning:
+    """Something a reader of a report should know; `text` is one or two sentences."""
+
+    code: WarningCode
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +149,9 @@ class Report:
     min_members: int
     best: Task | None
     covariances: tuple[CovarianceReport, ...]
+    left_out: LeftOut
     complete: bool
-    warnings: tuple[str, ...]
+    warnings: tuple[ReportWarning, ...]
 
 
 def check_min_members(min_members: int) -> int:
@@ -90,12 +173,14 @@ def build_report(job: Job, tasks: Iterable[Task], min_members: int) -> Report:
         _covariance_report(job, covariance, tasks, min_members) for covariance in job.spec.covariances
     )
     best = choose_best([report.best for report in reports if report.best is not None])
+    left_out = _left_out(tasks, min_members)
     return Report(
         min_members=min_members,
         best=best,
         covariances=reports,
+        left_out=left_out,
         complete=job.state.is_terminal,
-        warnings=tuple(_warnings(job, best, tasks, min_members)),
+        warnings=tuple(_warnings(job, best, len(tasks), left_out)),
     )
 
 
@@ -143,35 +228,55 @@ def _covariance_report(
     mine = [task for task in tasks if task.key.covariance is covariance]
     points = []
     for k in range(1, job.spec.max_k + 1):
-        scored = [task for task in mine if task.key.k == k and task.result is not None]
-        counted = [task.result for task in scored if _qualifies(task, min_members)]
+        at_k = [task for task in mine if task.key.k == k]
+        counted = [task.result for task in at_k if _qualifies(task, min_members)]
         results = [result for result in counted if result is not None]
+        left_out = _left_out(at_k, min_members)
         points.append(
             ScorePoint(
                 k=k,
                 counted=len(results),
-                left_out=len(scored) - len(results),
+                degenerate=left_out.degenerate,
+                too_small=left_out.too_small,
                 bic=mean_interval([result.bic for result in results]),
                 aic=mean_interval([result.aic for result in results]),
             )
         )
     best = choose_best(task for task in mine if _qualifies(task, min_members))
-    return CovarianceReport(covariance, best, tuple(points))
+    return CovarianceReport(covariance, best, tuple(points), _left_out(mine, min_members))
 
 
-def _warnings(job: Job, best: Task | None, tasks: Sequence[Task], min_members: int) -> Iterable[str]:
+def _left_out(tasks: Sequence[Task], min_members: int) -> LeftOut:
+    states = Counter(task.state for task in tasks)
+    qualified = sum(_qualifies(task, min_members) for task in tasks)
+    return LeftOut(
+        degenerate=states[TaskState.DEGENERATE],
+        too_small=states[TaskState.DONE] - qualified,
+        failed=states[TaskState.ERROR],
+        cancelled=states[TaskState.CANCELLED],
+        min_members=min_members,
+    )
+
+
+def _warnings(job: Job, best: Task | None, task_count: int, left_out: LeftOut) -> Iterable[ReportWarning]:
     if best is not None and is_at_edge(job, best):
-        yield (
-            f"The best K, {best.key.k}, is at the edge of the range: a larger K may be better still. "
-            "Run again with a higher max_k."
+        yield ReportWarning(
+            WarningCode.BEST_AT_EDGE,
+            f"The best K, {best.key.k}, is at the edge of the range: a larger K may be better still.",
         )
-    if best is None and any(task.result is not None for task in tasks):
-        yield (f"No fit has clusters of at least {min_members} members each. Lower min_members, or add rows.")
+    if best is None and left_out.total:
+        text = f"{left_out.sentence} {left_out.advice}".rstrip()
+        yield ReportWarning(WarningCode.NO_FIT_QUALIFIES, text)
     if job.skipped_row_count:
-        yield (
+        yield ReportWarning(
+            WarningCode.ROWS_SKIPPED,
             f"{job.skipped_row_count} of {job.row_count + job.skipped_row_count} rows were left out "
-            "because a chosen column is missing there."
+            "because a chosen column is missing there.",
         )
-    failed = sum(task.state is TaskState.ERROR for task in tasks)
-    if failed:
-        yield f"{failed} of {len(tasks)} tasks failed and are missing here. Retry the job to run them."
+    for code, count, what in (
+        (WarningCode.TASKS_FAILED, left_out.failed, "failed"),
+        (WarningCode.TASKS_CANCELLED, left_out.cancelled, "were cancelled"),
+    ):
+        if count:
+            text = f"{count} of {task_count} tasks {what} and are missing here. Retry the job to run them."
+            yield ReportWarning(code, text)

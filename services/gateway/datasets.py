@@ -18,7 +18,7 @@ from services.core.pages import PageRequest
 from services.core.ports import ObjectStore, Store
 from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.errors import invalid_field
-from services.gateway.messages import dataset_message, sample_message
+from services.gateway.messages import correlation_message, dataset_message, sample_message
 from services.gateway.names import parse_dataset
 from services.gateway.paging import fit_message
 from services.gateway.slots import Slots
@@ -106,6 +106,8 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         dataset = self._access.dataset(owner_of(context), parse_dataset(request.name))
         if request.max_rows < 0:
             raise invalid_field("max_rows", f"max_rows is {request.max_rows}; it must be 0 or more.")
+        if request.seed < 0:
+            raise invalid_field("seed", f"seed is {request.seed}; it must be 0 or more.")
         columns = tuple(request.columns) or tuple(column.name for column in dataset.columns)
         _check_columns(columns, dataset)
         max_rows = min(
@@ -119,6 +121,13 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
                 return sample_message(sample_table(source, columns, size, request.seed))
 
         return fit_message(answer, max_rows)
+
+    def GetCorrelation(
+        self, request: dataset_service_pb2.GetCorrelationRequest, context: grpc.ServicerContext
+    ) -> dataset_pb2.Correlation:
+        """See the proto."""
+        dataset = self._access.dataset(owner_of(context), parse_dataset(request.name))
+        return correlation_message(dataset.correlation)
 
 
 def _check_columns(columns: tuple[str, ...], dataset: Dataset) -> None:

@@ -38,6 +38,7 @@ __all__ = ["JobServicer"]
 
 _ORDERS = {
     job_service_pb2.TASK_ORDER_UNSPECIFIED: TaskOrder.KEY,
+    job_service_pb2.TASK_ORDER_KEY: TaskOrder.KEY,
     job_service_pb2.TASK_ORDER_BIC_DESCENDING: TaskOrder.BIC_DESCENDING,
 }
 
@@ -135,7 +136,15 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
                 raise invalid_field(
                     field, f"{field} '{request.tasks[index]}' is not a task of '{request.name}'."
                 )
-        return self._message(self._submission.retry(job, keys or None))
+        states = TASK_STATES.read_all(request.states, "states")
+        for index, state in enumerate(states):
+            if not state.is_terminal:
+                raise invalid_field(
+                    f"states[{index}]",
+                    f"states[{index}] is {TASK_STATES.name(state)}: such tasks run anyway. "
+                    "Only tasks that have ended can be run again.",
+                )
+        return self._message(self._submission.retry(job, keys, states))
 
     def DeleteJob(
         self, request: job_service_pb2.DeleteJobRequest, context: grpc.ServicerContext
@@ -194,9 +203,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         min_members = _min_members(request)
         # The job before its tasks: whoever reads `complete` has seen them all.
         job = self._job(request.name, context)
-        report = build_report(job, self._store.all_tasks(job.id), min_members)
-        dataset = self._store.get_dataset(job.spec.dataset_id)
-        return report_message(job, report, dataset.correlation)
+        return report_message(job, build_report(job, self._store.all_tasks(job.id), min_members))
 
     def StreamLabels(
         self, request: job_service_pb2.StreamLabelsRequest, context: grpc.ServicerContext

@@ -37,17 +37,16 @@ class Labels:
         Raises:
             FailedPrecondition: no fit qualifies, yet or at all (`NO_FIT_QUALIFIES`).
         """
-        best = build_report(job, self._store.all_tasks(job.id), min_members).best
-        if best is None:
+        report = build_report(job, self._store.all_tasks(job.id), min_members)
+        if report.best is None:
             name = job_name(job.id)
-            until = "" if job.state.is_terminal else " so far; wait until it has ended"
+            advice = report.left_out.advice if job.state.is_terminal else "Wait until it has ended."
             raise FailedPrecondition(
-                f"No fit of '{name}' has clusters of at least {min_members} members each{until}. "
-                "Lower min_members, or name a task.",
+                f"'{name}' has no best task. {report.left_out.sentence} {advice}".rstrip(),
                 "NO_FIT_QUALIFIES",
                 {"job": name},
             )
-        return best.key
+        return report.best.key
 
     def runs(self, job: Job, key: TaskKey) -> Iterator[job_service_pb2.StreamLabelsResponse]:
         """The labels of all rows in order, in runs of at most MAX_RUN_LABELS.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -10,14 +10,14 @@ from kmeans.v1 import job_service_pb2
 
 from services.core.clock import Clock
 from services.core.datasets import Dataset
-from services.core.errors import QueueUnavailable
-from services.core.jobs import Job, JobEvent
+from services.core.errors import FailedPrecondition, QueueUnavailable
+from services.core.jobs import Job, JobEvent, JobState
 from services.core.planning import estimate_job_seconds
 from services.core.ports import ObjectStore, Store, TaskQueue
-from services.core.tasks import TaskKey
+from services.core.tasks import TaskKey, TaskState
 from services.core.validation import check_display_name, check_selection, check_spec
 from services.gateway.messages import read_spec
-from services.gateway.names import new_id, parse_request_id
+from services.gateway.names import job_name, new_id, parse_request_id
 from services.gateway.stored_tables import open_table
 from services.tables import profile_selection
 
@@ -96,13 +96,25 @@ class Submission:
         self._announce(cancelled)
         return cancelled
 
-    def retry(self, job: Job, keys: Sequence[TaskKey] | None) -> Job:
-        """Run these tasks again, or those in ERROR when None.
+    def retry(self, job: Job, keys: Sequence[TaskKey], states: Sequence[TaskState]) -> Job:
+        """Run these tasks again, and those in these states; without either, what failed or was cancelled.
+
+        Tasks that were cancelled count for a job that was stopped as a whole, so that it can go on. A job
+        that failed before its tasks were planned is planned again.
 
         Raises:
-            NotFound: one of them does not exist; then nothing changes.
+            FailedPrecondition: that is no task (`NOTHING_TO_RETRY`).
+            NotFound: a named one does not exist; then nothing changes.
         """
-        retried = self._store.retry_tasks(job.id, keys, self._clock())
+        tasks = {task.key: task.state for task in self._store.all_tasks(job.id)}
+        if not tasks and job.state is JobState.FAILED and not keys:
+            chosen = None
+        else:
+            wanted = states or (() if keys else _states_to_retry(job))
+            chosen = tuple(dict.fromkeys((*keys, *(key for key in sorted(tasks) if tasks[key] in wanted))))
+            if all(key in tasks and not tasks[key].is_terminal for key in chosen):
+                raise _nothing_to_retry(job, tasks, named=bool(keys), states=wanted)
+        retried = self._store.retry_tasks(job.id, chosen, self._clock())
         _log.info("job retried", job_id=job.id, state=retried.state.value)
         self._announce(retried)
         return retried
@@ -113,3 +125,25 @@ class Submission:
         except QueueUnavailable as error:
             # The store has it, and the scheduler's sweep looks there: later, but never lost.
             _log.warning("job event not published", job_id=job.id, reason=error.reason)
+
+
+def _states_to_retry(job: Job) -> tuple[TaskState, ...]:
+    if job.state is JobState.CANCELLED or job.failure:
+        return (TaskState.ERROR, TaskState.CANCELLED)
+    return (TaskState.ERROR,)
+
+
+def _nothing_to_retry(
+    job: Job, tasks: Mapping[TaskKey, TaskState], *, named: bool, states: Sequence[TaskState]
+) -> FailedPrecondition:
+    name = job_name(job.id)
+    if not tasks and job.state is JobState.CANCELLED:
+        sentence = f"'{name}' was cancelled before its tasks were planned. Create the job again."
+    elif not tasks:
+        sentence = f"The tasks of '{name}' are not planned yet; they will run."
+    elif named:
+        sentence = f"The named tasks of '{name}' have not ended; they will run."
+    else:
+        wanted = " or ".join(state.name for state in states)
+        sentence = f"'{name}' is {job.state.name} and has no task in {wanted}. Name tasks to run them again."
+    return FailedPrecondition(sentence, "NOTHING_TO_RETRY", {"job": name})

@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from google.protobuf.descriptor import EnumDescriptor
-from kmeans.v1 import dataset_pb2, job_pb2, task_pb2
+from kmeans.v1 import dataset_pb2, job_pb2, report_pb2, task_pb2
 
 from services.core.covariance import Assignment, Covariance
 from services.core.datasets import ColumnKind, ColumnRole, TableFormat
 from services.core.jobs import JobState
+from services.core.reporting import WarningCode
 from services.core.tasks import TaskState
 from services.gateway.errors import invalid_field
 
@@ -23,6 +24,7 @@ __all__ = [
     "JOB_STATES",
     "TABLE_FORMATS",
     "TASK_STATES",
+    "WARNING_CODES",
     "EnumNames",
 ]
 
@@ -68,6 +70,7 @@ class EnumNames(Generic[E]):
 _DATASET_ENUMS = dataset_pb2.DESCRIPTOR.enum_types_by_name
 _JOB_ENUMS = job_pb2.DESCRIPTOR.enum_types_by_name
 _TASK_ENUMS = task_pb2.DESCRIPTOR.enum_types_by_name
+_WARNING_ENUMS = report_pb2.DESCRIPTOR.message_types_by_name["ReportWarning"].enum_types_by_name
 
 ASSIGNMENTS = EnumNames(Assignment, _JOB_ENUMS["Assignment"], "ASSIGNMENT")
 COLUMN_KINDS = EnumNames(ColumnKind, _DATASET_ENUMS["ColumnKind"], "COLUMN_KIND")
@@ -76,3 +79,4 @@ COVARIANCES = EnumNames(Covariance, _JOB_ENUMS["Covariance"], "COVARIANCE")
 JOB_STATES = EnumNames(JobState, _JOB_ENUMS["JobState"], "JOB_STATE")
 TABLE_FORMATS = EnumNames(TableFormat, _DATASET_ENUMS["TableFormat"], "TABLE_FORMAT")
 TASK_STATES = EnumNames(TaskState, _TASK_ENUMS["TaskState"], "TASK_STATE")
+WARNING_CODES = EnumNames(WarningCode, _WARNING_ENUMS["Code"], "CODE")

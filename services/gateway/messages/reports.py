@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from kmeans.v1 import report_pb2
 
-from services.core.datasets import Correlation
 from services.core.jobs import Job
 from services.core.reporting import INTERVAL_METHOD, Interval, Report, ScorePoint, is_at_edge
 from services.core.tasks import Task
-from services.gateway.messages.datasets import correlation_message
-from services.gateway.messages.enums import COVARIANCES
+from services.gateway.messages.enums import COVARIANCES, WARNING_CODES
 from services.gateway.messages.tasks import result_message
 from services.gateway.names import job_name, task_name
 
 __all__ = ["report_message"]
 
 
-def report_message(job: Job, report: Report, correlation: Correlation) -> report_pb2.Report:
+def report_message(job: Job, report: Report) -> report_pb2.Report:
     """What the job recommends."""
     return report_pb2.Report(
         job=job_name(job.id),
@@ -27,13 +25,16 @@ def report_message(job: Job, report: Report, correlation: Correlation) -> report
                 covariance=COVARIANCES.name(entry.covariance),
                 best=_recommendation(job, entry.best),
                 points=[_point(point) for point in entry.points],
+                note=entry.note,
             )
             for entry in report.covariances
         ],
         complete=report.complete,
-        correlation=correlation_message(correlation),
         interval_method=INTERVAL_METHOD,
-        warnings=report.warnings,
+        warnings=[
+            report_pb2.ReportWarning(code=WARNING_CODES.name(warning.code), text=warning.text)
+            for warning in report.warnings
+        ],
     )
 
 
@@ -54,7 +55,8 @@ def _point(point: ScorePoint) -> report_pb2.ScorePoint:
     return report_pb2.ScorePoint(
         k=point.k,
         counted=point.counted,
-        left_out=point.left_out,
+        degenerate=point.degenerate,
+        too_small=point.too_small,
         bic=_interval(point.bic),
         aic=_interval(point.aic),
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from kmeans.v1 import dataset_pb2, dataset_service_pb2, job_pb2
 
@@ -79,8 +80,8 @@ def test_a_sample_of_all_columns(client: Client, dataset: dataset_pb2.Dataset) -
 
 
 def test_a_sample_is_the_same_for_the_same_seed(client: Client, dataset: dataset_pb2.Dataset) -> None:
-    one = client.sample_dataset(dataset.name, columns=["b"], max_rows=20, seed=2**64 - 1)
-    assert one == client.sample_dataset(dataset.name, columns=["b"], max_rows=20, seed=2**64 - 1)
+    one = client.sample_dataset(dataset.name, columns=["b"], max_rows=20, seed=2**63 - 1)
+    assert one == client.sample_dataset(dataset.name, columns=["b"], max_rows=20, seed=2**63 - 1)
     assert one != client.sample_dataset(dataset.name, columns=["b"], max_rows=20, seed=1)
     assert len(one.rows) == len(one.columns[0].numbers) == 20
     assert list(one.rows) == sorted(set(one.rows))
@@ -103,11 +104,24 @@ def test_wrong_samples_name_their_field(client: Client, dataset: dataset_pb2.Dat
         ({"columns": ["a", "a"]}, "columns"),
         ({"columns": ["a"] * 1000}, "columns"),
         ({"max_rows": -1}, "max_rows"),
+        ({"seed": -1}, "seed"),
     ):
         with pytest.raises(KMeansError) as refused:
             client.sample_dataset(dataset.name, **arguments)  # type: ignore[arg-type]
         assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
         assert {violation.field for violation in refused.value.violations} == {field}
+
+
+def test_correlations_of_the_numeric_columns(client: Client, dataset: dataset_pb2.Dataset) -> None:
+    correlation = client.get_correlation(dataset.name)
+    assert list(correlation.columns) == ["longitude", "a", "b", "flat"]
+    assert correlation.row_count == 148
+    values = np.reshape(correlation.values, (4, 4))
+    np.testing.assert_allclose(np.diag(values), [1, 1, 1, math.nan])
+    np.testing.assert_allclose(values, values.T)
+    with pytest.raises(KMeansError) as refused:
+        client.get_correlation("datasets/nope")
+    assert refusal(refused) == (grpc.StatusCode.NOT_FOUND, "DATASET_NOT_FOUND")
 
 
 def test_a_deleted_dataset_is_gone_with_its_bytes(

@@ -13,6 +13,7 @@ from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2, task_pb2
 
 from kmeans_client import Client, KMeansError
 from kmeans_client.errors import translated
+from services.core.clock import utc_now
 from services.core.jobs import JobEvent
 
 
@@ -196,6 +197,74 @@ def test_failed_tasks_are_retried(
     assert client.retry_job(name, [named]).task_counts.pending == 5
 
 
+def test_a_cancelled_job_goes_on_where_it_was_stopped(
+    client: Client, bench: Any, done: Any, failed: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    name = client.create_job(spec(dataset, max_k=2, n_experiments=1)).job.name
+    keys = bench.start(name)
+    bench.finish(keys[:3], done)
+    bench.finish(keys[3:5], failed)
+    client.cancel_job(name)
+    job = client.retry_job(name)
+    assert job.state == job_pb2.JOB_STATE_RUNNING
+    assert (job.task_counts.done, job.task_counts.pending) == (3, 9)
+
+
+def test_tasks_are_retried_by_state(
+    client: Client, bench: Any, done: Any, failed: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    name = client.create_job(spec(dataset, max_k=2, n_experiments=1)).job.name
+    keys = bench.start(name)
+    bench.finish(keys[:3], done)
+    bench.finish(keys[3:5], failed)
+    client.cancel_job(name)
+    named = f"{name}/tasks/{keys[0].short_id}"
+    job = client.retry_job(name, [named], states=[task_pb2.TASK_STATE_ERROR])
+    assert (job.task_counts.pending, job.task_counts.done, job.task_counts.cancelled) == (3, 2, 7)
+    for states, field in (([0], "states[0]"), ([5, 2], "states[1]"), ([9], "states[0]")):
+        with pytest.raises(KMeansError) as refused:
+            client.retry_job(name, states=states)  # type: ignore[arg-type]
+        assert [violation.field for violation in refused.value.violations] == [field]
+
+
+def test_nothing_to_retry_says_so(
+    client: Client, backends: Any, bench: Any, done: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    def sentence(*arguments: Any, **options: Any) -> str:
+        backends.queue.receive_events(0)
+        before = client.get_job(name)
+        with pytest.raises(KMeansError) as refused:
+            client.retry_job(name, *arguments, **options)
+        assert refusal(refused) == (grpc.StatusCode.FAILED_PRECONDITION, "NOTHING_TO_RETRY")
+        assert client.get_job(name) == before
+        assert backends.queue.receive_events(0) == ()
+        return str(refused.value).replace(name, "J")
+
+    name = client.create_job(spec(dataset, max_k=1, n_experiments=1)).job.name
+    assert sentence() == "The tasks of 'J' are not planned yet; they will run."
+    keys = bench.start(name)
+    assert sentence() == "'J' is RUNNING and has no task in ERROR. Name tasks to run them again."
+    assert sentence([f"{name}/tasks/{keys[0].short_id}"]) == (
+        "The named tasks of 'J' have not ended; they will run."
+    )
+    bench.finish(keys, done)
+    bench.close(name)
+    assert "'J' is SUCCEEDED and has no task in ERROR." in sentence()
+    assert "has no task in CANCELLED" in sentence(states=[task_pb2.TASK_STATE_CANCELLED])
+    name = client.create_job(spec(dataset)).job.name
+    client.cancel_job(name)
+    assert "cancelled before its tasks were planned" in sentence()
+
+
+def test_a_job_that_failed_in_planning_is_planned_again(
+    client: Client, backends: Any, dataset: dataset_pb2.Dataset
+) -> None:
+    name = client.create_job(spec(dataset)).job.name
+    backends.store.fail_job(name.removeprefix("jobs/"), "It could not be planned.", utc_now())
+    job = client.retry_job(name)
+    assert (job.state, job.failure) == (job_pb2.JOB_STATE_PENDING, "")
+
+
 def test_only_tasks_of_the_job_are_retried(client: Client, bench: Any, dataset: dataset_pb2.Dataset) -> None:
     name = client.create_job(spec(dataset, max_k=1)).job.name
     bench.start(name)
@@ -221,6 +290,9 @@ def test_tasks_are_listed_by_key_or_score_and_filtered(
     best = [task.result.bic for task in client.list_tasks(name, best_first=True) if task.HasField("result")]
     assert best == sorted(best, reverse=True)
     assert len(best) == 10
+    for order in (job_service_pb2.TASK_ORDER_UNSPECIFIED, job_service_pb2.TASK_ORDER_KEY):
+        page = jobs.ListTasks(job_service_pb2.ListTasksRequest(parent=name, order=order, page_size=100))
+        assert list(page.tasks) == tasks
     filtered = list(client.list_tasks(name, covariances=["diag-tied"], k=2, experiment=1))
     assert [task.name for task in filtered] == [f"{name}/tasks/1-2-diag-tied"]
     states = [task_pb2.TASK_STATE_DONE]

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from kmeans.v1 import dataset_pb2, job_pb2, task_pb2
+from kmeans.v1 import dataset_pb2, job_pb2, report_pb2, task_pb2
 
 from kmeans_client import Client, KMeansError, covariance_name
 from services.gateway import labels as labels_module
@@ -40,8 +40,9 @@ def test_the_report_recommends_the_true_k(client: Client, fitted: Any) -> None:
     for entry in report.covariances:
         assert [point.k for point in entry.points] == [1, 2, 3, 4]
         assert entry.best.k == 3
-    assert list(report.correlation.columns) == ["longitude", "a", "b", "flat"]
-    assert "2 of 150 rows" in report.warnings[0]
+    (warning,) = report.warnings
+    assert warning.code == report_pb2.ReportWarning.CODE_ROWS_SKIPPED
+    assert "2 of 150 rows" in warning.text
     assert "95 %" in report.interval_method
 
 
@@ -110,4 +111,6 @@ def test_labels_need_a_fit(client: Client, bench: Any, failed: Any, dataset: dat
     report = client.get_report(name)
     assert not report.complete
     assert not report.HasField("best")
-    assert "1 of 60 tasks failed" in " ".join(report.warnings)
+    codes = {warning.code: warning.text for warning in report.warnings}
+    assert "1 of 60 tasks failed" in codes[report_pb2.ReportWarning.CODE_TASKS_FAILED]
+    assert codes[report_pb2.ReportWarning.CODE_NO_FIT_QUALIFIES] == "No fit qualifies: 1 failed."

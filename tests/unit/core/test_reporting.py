@@ -13,6 +13,8 @@ from services.core.errors import InvalidInput
 from services.core.jobs import Job, JobSpec, JobState
 from services.core.reporting import (
     Interval,
+    ReportWarning,
+    WarningCode,
     build_report,
     check_min_members,
     choose_best,
@@ -72,13 +74,15 @@ def test_degenerate_fit_is_never_recommended_however_high_it_scores() -> None:
     assert report.best is sound
     assert report.covariances[0].best is sound
     point = report.covariances[0].points[2]
-    assert (point.k, point.counted, point.left_out, point.bic) == (3, 0, 1, None)
+    assert (point.k, point.counted, point.degenerate, point.too_small, point.bic) == (3, 0, 1, 0, None)
 
 
 def test_small_clusters_do_not_count() -> None:
     small, sound = task(0, 3, 0.0, members=29), task(0, 2, -5.0, members=30)
     assert build_report(job(), [small, sound], 30).best is sound
     assert build_report(job(), [small, sound], 29).best is small
+    point = build_report(job(), [small, sound], 30).covariances[0].points[2]
+    assert (point.counted, point.degenerate, point.too_small) == (0, 0, 1)
 
 
 def test_each_covariance_has_its_best() -> None:
@@ -134,8 +138,10 @@ def test_edge_is_told() -> None:
     assert not is_at_edge(job(max_k=1), task(0, 1, 0.0))
     report = build_report(job(), [task(0, 4, 0.0)], 30)
     assert report.warnings == (
-        "The best K, 4, is at the edge of the range: a larger K may be better still. "
-        "Run again with a higher max_k.",
+        ReportWarning(
+            WarningCode.BEST_AT_EDGE,
+            "The best K, 4, is at the edge of the range: a larger K may be better still.",
+        ),
     )
 
 
@@ -144,10 +150,53 @@ def test_warnings_are_sentences_about_this_job() -> None:
     report = build_report(job(skipped=3, row_count=97), [task(0, 2, 0.0, members=2), error], 30)
     assert report.best is None
     assert report.warnings == (
-        "No fit has clusters of at least 30 members each. Lower min_members, or add rows.",
-        "3 of 100 rows were left out because a chosen column is missing there.",
-        "1 of 2 tasks failed and are missing here. Retry the job to run them.",
+        ReportWarning(
+            WarningCode.NO_FIT_QUALIFIES,
+            "No fit qualifies: 1 with a cluster below 30 members, 1 failed. Lower min_members, or add rows.",
+        ),
+        ReportWarning(
+            WarningCode.ROWS_SKIPPED, "3 of 100 rows were left out because a chosen column is missing there."
+        ),
+        ReportWarning(
+            WarningCode.TASKS_FAILED, "1 of 2 tasks failed and are missing here. Retry the job to run them."
+        ),
     )
+
+
+def test_a_cancelled_job_says_what_is_missing() -> None:
+    cancelled = [Task(TaskKey("j", e, 1, DIAG), TaskState.CANCELLED) for e in range(3)]
+    report = build_report(job(state=JobState.CANCELLED), [task(0, 2, 0.0), *cancelled], 30)
+    assert report.warnings == (
+        ReportWarning(
+            WarningCode.TASKS_CANCELLED,
+            "3 of 4 tasks were cancelled and are missing here. Retry the job to run them.",
+        ),
+    )
+    assert [entry.note for entry in report.covariances] == ["", "No fit qualifies: 3 cancelled."]
+
+
+def test_fits_that_are_degenerate_are_not_called_small() -> None:
+    degenerate = [task(e, 2, 0.0, state=TaskState.DEGENERATE) for e in range(3)]
+    report = build_report(job(), degenerate, 1)
+    assert report.best is None
+    assert [warning.text for warning in report.warnings] == [
+        "No fit qualifies: 3 degenerate. "
+        "Clusters are too small or flat for the covariance: choose fewer columns, or add rows."
+    ]
+
+
+def test_each_covariance_says_why_nothing_of_it_qualifies() -> None:
+    mixed = [
+        task(0, 2, 0.0, state=TaskState.DEGENERATE, members=1),
+        task(1, 2, 0.0, members=2),
+        task(2, 2, 0.0, members=3),
+        Task(TaskKey("j", 0, 1, FULL), TaskState.ERROR, error="no"),
+        Task(TaskKey("j", 1, 1, FULL), TaskState.RUNNING),
+    ]
+    full, diag = build_report(job(state=JobState.RUNNING), mixed, 30).covariances
+    assert full.note == "No fit qualifies: 1 degenerate, 2 with a cluster below 30 members, 1 failed."
+    assert diag.note == "No fit has ended yet."
+    assert build_report(job(), [*mixed, task(0, 1, 0.0)], 30).covariances[0].note == ""
 
 
 def test_job_that_runs_has_an_incomplete_report() -> None:

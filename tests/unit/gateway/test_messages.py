@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -164,17 +165,19 @@ def test_every_field_of_a_task_is_set() -> None:
 
 
 def test_every_field_of_a_report_is_set() -> None:
-    done = Task(
-        TaskKey("j1", 0, 2, Covariance.FULL_UNTIED),
-        TaskState.DONE,
-        result=TaskResult(-10.0, -12.0, -11.0, 7, 9, True, False, (30, 10), 0),
-    )
-    message = messages.report_message(JOB, build_report(JOB, [done], 5), DATASET.correlation)
+    result = TaskResult(-10.0, -12.0, -11.0, 7, 9, True, False, (30, 10), 0)
+    done = Task(TaskKey("j1", 0, 2, Covariance.FULL_UNTIED), TaskState.DONE, result=result)
+    flat = replace(done, key=replace(done.key, experiment=1), state=TaskState.DEGENERATE)
+    small = replace(done, key=replace(done.key, experiment=2), result=replace(result, counts=(38, 2)))
+    message = messages.report_message(JOB, build_report(JOB, [done, flat, small], 5))
     assert not unset_fields(message)
     assert unset_fields(message.best) == {"experiment"}
     assert message.best.at_edge
-    assert not unset_fields(message.covariances[0])
-    assert unset_fields(message.covariances[0].points[1]) == {"left_out"}
+    assert unset_fields(message.covariances[0]) == {"note"}
+    assert not unset_fields(message.covariances[0].points[1])
+    assert not any(unset_fields(warning) for warning in message.warnings)
+    nothing = messages.report_message(JOB, build_report(JOB, [flat], 5))
+    assert unset_fields(nothing.covariances[0]) == {"best"}
 
 
 @given(SPECS)
