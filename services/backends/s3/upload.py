@@ -20,7 +20,7 @@ PART_BYTES = 8 << 20
 
 DIGEST = "sha256"
 TOKEN = "upload"
-_CHECKSUM = "SHA256"
+_CHECKSUM = "CRC32"
 
 # Some servers have no tags, some credentials may not use them, and a delete may have been faster: the
 # digest is then not known to readers, who go without.
@@ -103,7 +103,7 @@ class Upload:
                 Body=part,
                 ChecksumAlgorithm=_CHECKSUM,
             )
-        names = ("ETag", "ChecksumSHA256")
+        names = ("ETag", f"Checksum{_CHECKSUM}")
         return {"PartNumber": number, **{name: stored[name] for name in names if name in stored}}
 
     def _complete(self, upload_id: str, sent: list[dict[str, Any]], token: str) -> None:
