@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 from kmeans.v1 import dataset_service_pb2
@@ -76,7 +78,8 @@ class Uploads:
     ) -> Dataset:
         """Store the file that the requests carry, and return its dataset.
 
-        With a request_id the owner used before, for the same bytes, return the dataset made then.
+        With a request_id the owner used before, for the same bytes, return the dataset made then; objects
+        of it that were lost since are put back.
 
         Args:
             owner: whose dataset it becomes.
@@ -88,6 +91,7 @@ class Uploads:
             InvalidTable: the bytes are not a table.
             LimitExceeded: more bytes than allowed (`UPLOAD_TOO_LARGE`).
             Conflict: the request_id was used for other bytes or another display name.
+            Unavailable: the temporary folder is full or cannot be used, or a server does not answer.
         """
         header = read_header(requests, self._max_upload_bytes)
         dataset_id = new_id()
@@ -100,7 +104,9 @@ class Uploads:
             _check_arrived(header, original)
             check_still_wanted()
             undo.callback(self._discard, table_key(dataset_id))
-            parsed = self._parse(dataset_id, header)
+            parsed = self._parse(
+                header.display_name, header.format, original_key(dataset_id), table_key(dataset_id)
+            )
             check_still_wanted()
             dataset = Dataset(
                 id=dataset_id,
@@ -118,6 +124,8 @@ class Uploads:
             kept = self._insert(dataset, undo)
             if kept.id == dataset_id:
                 undo.pop_all()
+            else:
+                self._repair(kept, original_key(dataset_id))
         _log.info(
             "dataset uploaded" if kept.id == dataset_id else "dataset uploaded before",
             dataset_id=kept.id,
@@ -127,14 +135,32 @@ class Uploads:
         )
         return kept
 
-    def _parse(self, dataset_id: str, header: UploadHeader) -> ParsedTable:
-        with tempfile.TemporaryDirectory(prefix="kmeans-upload-") as folder:
+    def _parse(
+        self, display_name: str, table_format: TableFormat | None, source_key: str, destination_key: str
+    ) -> ParsedTable:
+        with (
+            _temporary_folder() as folder,
+            self._objects.open(source_key) as source,
+        ):
             destination = Path(folder, "table.parquet")
-            with self._objects.open(original_key(dataset_id)) as source:
-                parsed = parse_table(source, header.display_name, header.format, destination)
+            parsed = parse_table(source, display_name, table_format, destination)
             with destination.open("rb") as table:
-                self._objects.put(table_key(dataset_id), iter(partial(table.read, _READ_BYTES), b""))
+                self._objects.put(destination_key, _pieces(table))
         return parsed
+
+    def _repair(self, kept: Dataset, fresh_key: str) -> None:
+        """Put back what was lost of a dataset whose bytes have just come again.
+
+        Without it the record would stay without bytes for good: every repeat of the upload finds it.
+        """
+        if not self._objects.exists(original_key(kept.id)):
+            with self._objects.open(fresh_key) as fresh:
+                self._objects.put(original_key(kept.id), _pieces(fresh))
+            _log.warning("lost object put back", dataset_id=kept.id, key=original_key(kept.id))
+        if not self._objects.exists(table_key(kept.id)):
+            # Parsed anew, in the format of the record: this upload may have stated another one.
+            self._parse(kept.display_name, kept.format, fresh_key, table_key(kept.id))
+            _log.warning("lost object put back", dataset_id=kept.id, key=table_key(kept.id))
 
     def _insert(self, dataset: Dataset, undo: ExitStack) -> Dataset:
         try:
@@ -158,6 +184,36 @@ class Uploads:
         except ServiceError as error:
             # The reason why the upload failed is what the client should see; the orphan is harmless.
             _log.warning("object of a failed upload not removed", key=key, reason=error.reason)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for files of one upload; Unavailable, naming where, when its disk is full or fails.
+
+    The object store tells its own failures as ServiceError, so an OSError in here is about this folder.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="kmeans-upload-") as folder:
+            yield folder
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = tempfile.gettempdir() if tempfile.tempdir is not None else "(none can be written)"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise Unavailable(
+                f"The temporary folder {where} is full. Free some space there, or set TMPDIR to a folder "
+                "that has some; nothing of this upload was kept.",
+                "TEMPORARY_DISK_FULL",
+            ) from error
+        raise Unavailable(
+            f"The temporary folder {where} cannot be used ({error.strerror}). Check its permissions, or set "
+            "TMPDIR to another folder; nothing of this upload was kept.",
+            "TEMPORARY_FOLDER_UNUSABLE",
+        ) from error
+
+
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    return iter(partial(source.read, _READ_BYTES), b"")
 
 
 def read_header(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
+import os
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ from typing import Any
 import grpc
 import pyarrow as pa
 import pytest
-from kmeans.v1 import dataset_pb2, dataset_service_pb2
+from kmeans.v1 import dataset_pb2, dataset_service_pb2, job_pb2
 from pyarrow import parquet
 
 from kmeans_client import Client, KMeansError
@@ -164,6 +167,54 @@ def test_the_same_request_id_and_bytes_are_one_dataset(client: Client, backends:
     assert again == first
     assert backends.object_keys() == kept
     assert list(client.list_datasets()) == [first]
+
+
+@pytest.mark.parametrize("lost", [["original"], ["table.parquet"], ["original", "table.parquet"]], ids=str)
+def test_the_same_upload_puts_back_objects_that_were_lost(
+    client: Client, backends: Any, lost: list[str]
+) -> None:
+    request_id, content = str(uuid.uuid4()), b"a\n1\n2\n"
+    first = client.upload_dataset(io.BytesIO(content), display_name="t", request_id=request_id)
+    kept = backends.object_keys()
+    for name in lost:
+        backends.objects.delete(f"{first.name}/{name}")
+    again = client.upload_dataset(io.BytesIO(content), display_name="t", request_id=request_id)
+    assert again == first
+    assert backends.object_keys() == kept
+    with backends.objects.open(f"{first.name}/original") as original:
+        assert original.read() == content
+    assert list(client.sample_dataset(first.name).columns[0].numbers) == [1, 2]
+    assert client.create_job(job_pb2.JobSpec(dataset=first.name, max_k=2)).planned_task_count
+
+
+def test_a_table_is_put_back_in_the_format_of_its_record(
+    datasets: Any, client: Client, backends: Any, upload_messages: Messages
+) -> None:
+    request_id, content = str(uuid.uuid4()), b"a,b\n1,2\n3,4\n"
+    first = datasets.UploadDataset(upload_messages(content, request_id=request_id))
+    backends.objects.delete(f"{first.name}/table.parquet")
+    stated = upload_messages(content, request_id=request_id, format=dataset_pb2.TABLE_FORMAT_TSV)
+    assert datasets.UploadDataset(stated) == first
+    assert [column.name for column in client.sample_dataset(first.name).columns] == ["a", "b"]
+
+
+@pytest.mark.parametrize("broken", ["parse_table", "tempfile.TemporaryDirectory"])
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.ENOSPC, "TEMPORARY_DISK_FULL"), (errno.EACCES, "TEMPORARY_FOLDER_UNUSABLE")],
+)
+def test_a_full_temporary_folder_is_named(
+    client: Client, backends: Any, monkeypatch: pytest.MonkeyPatch, broken: str, number: int, reason: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(f"services.gateway.uploads.{broken}", fail)
+    with pytest.raises(KMeansError) as refused:
+        client.upload_dataset(io.BytesIO(b"a\n1\n"), display_name="t")
+    assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
+    assert f"temporary folder {tempfile.gettempdir()} " in str(refused.value)
+    assert is_empty(backends)
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"a\n2\n", "t"), (b"a\n1\n", "other")])
