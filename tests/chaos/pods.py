@@ -16,6 +16,8 @@ __all__ = ["Ending", "Pod"]
 _RESTART_SECONDS = (0.3, 5.0)
 _STEADY_SECONDS = 10.0
 _GOODBYE_SECONDS = 10.0
+_BEGINNING_SECONDS = 10.0
+_SHELL_SIGTERM = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,23 @@ class Ending:
     Attributes:
         asked: by which signal of ours, or None when it ended by itself.
         code: its exit code; negative for a signal.
+        age_seconds: from its start to our signal, or to its end.
         seconds: from our signal, or else from its start, to its end.
     """
 
     pod: str
     asked: signal.Signals | None
     code: int
+    age_seconds: float
     seconds: float
+
+    @property
+    def is_disorderly(self) -> bool:
+        """Whether it was asked to end, and did not do so in order."""
+        if self.asked is not signal.SIGTERM or not self.code:
+            return False
+        # Before it has taken its first signal handler there is nothing to hand back.
+        return self.age_seconds > _BEGINNING_SECONDS or self.code not in {-signal.SIGTERM, _SHELL_SIGTERM}
 
 
 class Pod:
@@ -133,9 +145,8 @@ class Pod:
             ended = time.monotonic()
             with self._lock:
                 asked, self._process = self._asked, None
-            self.endings.append(
-                Ending(self.name, asked[0] if asked else None, code, ended - (asked[1] if asked else began))
-            )
+            number, at = asked or (None, ended)
+            self.endings.append(Ending(self.name, number, code, at - began, ended - (at if asked else began)))
             steady = asked is not None or ended - began > _STEADY_SECONDS
             pause = _RESTART_SECONDS[0] if steady else min(longest, 2 * pause)
             self._stopping.wait(pause)

@@ -113,7 +113,7 @@ class Rehearsal:
         outcome.complaints += [
             f"{ending.pod} answered SIGTERM with exit code {ending.code} after {ending.seconds:.1f} s."
             for ending in self._topology.endings
-            if ending.asked is not None and ending.asked.name == "SIGTERM" and ending.code
+            if ending.is_disorderly
         ]
         return outcome
 
