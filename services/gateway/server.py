@@ -20,6 +20,7 @@ from services.core.clock import Clock, utc_now
 from services.core.errors import FailedPrecondition
 from services.core.ports import ObjectStore, Store, TaskQueue
 from services.core.settings import Settings
+from services.gateway.addresses import check_address
 from services.gateway.datasets import DatasetServicer
 from services.gateway.interceptor import ErrorInterceptor
 from services.gateway.jobs import JobServicer
@@ -104,10 +105,11 @@ class Gateway:
         """Listen on HOST:PORT in plain text and serve; return the port, chosen freely when it was 0.
 
         Raises:
+            InvalidInput: that is not HOST:PORT (`BAD_ADDRESS`).
             FailedPrecondition: nothing can listen there (`ADDRESS_NOT_AVAILABLE`).
         """
         try:
-            port = self._server.add_insecure_port(address)
+            port = self._server.add_insecure_port(check_address(address))
         except RuntimeError as error:
             raise FailedPrecondition(
                 f"Cannot listen on {address}: it is taken, or not an address of this machine. Stop what "

@@ -13,7 +13,7 @@ from kmeans.v1 import dataset_service_pb2, job_service_pb2
 
 from kmeans_client import Client, KMeansError
 from kmeans_client.errors import translated
-from services.core.errors import FailedPrecondition
+from services.core.errors import FailedPrecondition, InvalidInput
 from services.gateway.server import SERVICES, Gateway
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -108,7 +108,16 @@ def test_a_store_that_is_gone_is_unavailable(client: Client, backends: Any) -> N
     assert failed.value.retry_after_seconds == 1
 
 
-@pytest.mark.parametrize("address", ["taken", "192.0.2.1:0", "nonsense"])
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", "unix:/tmp/kmeans.sock", "nonsense"])
+def test_an_address_that_is_none(backends: Any, settings: Any, address: str) -> None:
+    gateway = Gateway(backends.store, backends.queue, backends.objects, settings)
+    with pytest.raises(InvalidInput) as refused:
+        gateway.start(address)
+    assert refused.value.reason == "BAD_ADDRESS"
+    gateway.stop(0)
+
+
+@pytest.mark.parametrize("address", ["taken", "192.0.2.1:0"])
 def test_an_address_that_cannot_be_had(backends: Any, settings: Any, port: int, address: str) -> None:
     second = Gateway(backends.store, backends.queue, backends.objects, settings)
     with pytest.raises(FailedPrecondition) as refused:
