@@ -20,7 +20,10 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 class Settings(BaseSettings):
     """Every setting of every service; the environment variable is `KMEANS_` and the name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="KMEANS_", frozen=True, extra="ignore")
+    # An empty variable is how compose files and unit files spell one that is not set.
+    model_config = SettingsConfigDict(
+        env_prefix="KMEANS_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
     home: Path = Field(Path(".kmeans"), description="Folder of the embedded backends.")
     store_url: SecretStr | None = Field(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,14 @@ def test_environment_is_read_and_overrides_win(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("KMEANS_LEASE_SECONDS", "12.5")
     settings = read_settings(worker_slots=2)
     assert (settings.worker_slots, settings.lease_seconds) == (2, 12.5)
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    unset = read_settings()
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"KMEANS_{name.upper()}", "")
+    assert read_settings() == unset
+    assert (unset.store_url, unset.home) == (None, Path(".kmeans"))
 
 
 def test_all_errors_are_reported_together_and_name_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
