@@ -6,14 +6,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.core.datasets import ColumnKind, Dataset
+from services.core.datasets import ColumnKind, Dataset, TableFormat
 from services.core.errors import FieldViolation, InvalidInput
 from services.core.jobs import MAX_EXPERIMENTS, MAX_INIT, MAX_ITER, MAX_K, JobSpec
 
-__all__ = ["MAX_DISPLAY_NAME", "Selection", "check_display_name", "check_selection", "check_spec"]
+__all__ = [
+    "MAX_DISPLAY_NAME",
+    "Selection",
+    "check_display_name",
+    "check_selection",
+    "check_spec",
+    "repeated_columns",
+    "unknown_columns",
+]
 
 MAX_DISPLAY_NAME = 255
 _SEED_LIMIT = 1 << 63
+_SHOWN_COLUMNS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,22 @@ def check_display_name(display_name: str) -> str:
     return display_name
 
 
+def unknown_columns(chosen: Sequence[str], existing: Sequence[str]) -> Iterator[str]:
+    """A sentence for each chosen column that does not exist, naming some that do."""
+    names = set(existing)
+    for name in dict.fromkeys(chosen):
+        if name not in names:
+            shown = ", ".join(f"'{other}'" for other in existing[:_SHOWN_COLUMNS])
+            more = f" and {len(existing) - _SHOWN_COLUMNS} more" if len(existing) > _SHOWN_COLUMNS else ""
+            yield f"There is no column '{name}'. The columns are {shown}{more}."
+
+
+def repeated_columns(chosen: Sequence[str]) -> Iterator[str]:
+    """A sentence for each column that is chosen more than once."""
+    for name in _repeated(chosen):
+        yield f"Column '{name}' is named more than once."
+
+
 def _refuse(violations: Sequence[FieldViolation]) -> None:
     if violations:
         message = " ".join(dict.fromkeys(violation.description for violation in violations))
@@ -117,25 +142,39 @@ def _columns(spec: JobSpec, dataset: Dataset) -> Iterator[FieldViolation]:
         yield FieldViolation(
             "spec.columns",
             f"'{dataset.display_name}' has no numeric column that varies besides longitude and latitude; "
-            "there is nothing to cluster on.",
+            f"there is nothing to cluster on.{_delimiter_hint(dataset)}",
         )
-    for name in _repeated(spec.columns):
-        yield FieldViolation("spec.columns", f"Column '{name}' is named more than once.")
+    for sentence in repeated_columns(spec.columns):
+        yield FieldViolation("spec.columns", sentence)
+    for sentence in unknown_columns(spec.columns, [column.name for column in dataset.columns]):
+        yield FieldViolation("spec.columns", sentence)
     for name in dict.fromkeys(spec.columns):
         column = dataset.column(name)
-        if column is None:
-            existing = ", ".join(f"'{column.name}'" for column in dataset.columns[:20])
-            more = f" and {len(dataset.columns) - 20} more" if len(dataset.columns) > 20 else ""
-            yield FieldViolation(
-                "spec.columns",
-                f"There is no column '{name}'. The columns are {existing}{more}.",
-            )
-        elif column.kind is ColumnKind.TEXT:
+        if column is not None and column.kind is ColumnKind.TEXT:
             where = f": row {column.text_row} holds '{column.text_value}'" if column.text_row else ""
             yield FieldViolation(
                 "spec.columns",
                 f"Column '{name}' is not numeric{where}. Leave it out or correct it.",
             )
+
+
+def _delimiter_hint(dataset: Dataset) -> str:
+    """What one column of text with a delimiter in its name probably is: a table read as no table."""
+    if len(dataset.columns) != 1 or dataset.format is TableFormat.PARQUET:
+        return ""
+    (column,) = dataset.columns
+    name = column.name
+    if column.kind is not ColumnKind.TEXT:
+        return ""
+    found = next((f"'{delimiter}'" for delimiter in "|;:" if delimiter in name), "")
+    if not found and ("  " in name or len(name.split()) > 2):
+        found = "a space"
+    if not found:
+        return ""
+    return (
+        f" It has one column '{name}': is the delimiter {found}? Commas, semicolons and tabs are understood; "
+        "save the file with one of these."
+    )
 
 
 def _repeated(names: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from services.core.datasets import MAX_COLUMNS, Dataset, original_key, table_key
 from services.core.errors import FieldViolation, InvalidInput, ServiceError
 from services.core.pages import PageRequest
 from services.core.ports import ObjectStore, Store
+from services.core.validation import repeated_columns, unknown_columns
 from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.errors import invalid_field
 from services.gateway.messages import correlation_message, dataset_message, sample_message
@@ -133,16 +134,8 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
 def _check_columns(columns: tuple[str, ...], dataset: Dataset) -> None:
     if len(columns) > MAX_COLUMNS:
         raise invalid_field("columns", f"{len(columns)} columns are named; at most {MAX_COLUMNS} can be.")
-    violations = [
-        FieldViolation("columns", f"There is no column '{name}' in '{dataset.display_name}'.")
-        for name in dict.fromkeys(columns)
-        if dataset.column(name) is None
-    ] + [
-        FieldViolation("columns", f"Column '{name}' is named more than once.")
-        for name in dict.fromkeys(columns)
-        if columns.count(name) > 1
-    ]
-    if violations:
-        raise InvalidInput(
-            " ".join(violation.description for violation in violations), violations=tuple(violations)
-        )
+    existing = [column.name for column in dataset.columns]
+    sentences = [*unknown_columns(columns, existing), *repeated_columns(columns)]
+    if sentences:
+        violations = tuple(FieldViolation("columns", sentence) for sentence in sentences)
+        raise InvalidInput(" ".join(sentences), violations=violations)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from services.core.errors import DataLoss, InvalidInput
+from services.core.validation import repeated_columns, unknown_columns
 
 __all__ = ["StoredTable"]
 
@@ -69,17 +70,12 @@ class StoredTable:
         """Check that they exist and that none is named twice.
 
         Raises:
-            InvalidInput: UNKNOWN_COLUMN or REPEATED_COLUMN, naming it.
+            InvalidInput: UNKNOWN_COLUMN or REPEATED_COLUMN, naming the first.
         """
-        for name in columns:
-            if name not in self._schema.names:
-                existing = ", ".join(f"'{other}'" for other in self.names[:20])
-                more = f" and {len(self.names) - 20} more" if len(self.names) > 20 else ""
-                raise InvalidInput(
-                    f"There is no column '{name}'. The columns are {existing}{more}.", "UNKNOWN_COLUMN"
-                )
-            if list(columns).count(name) > 1:
-                raise InvalidInput(f"Column '{name}' is named more than once.", "REPEATED_COLUMN")
+        for sentence in unknown_columns(columns, self.names):
+            raise InvalidInput(sentence, "UNKNOWN_COLUMN")
+        for sentence in repeated_columns(columns):
+            raise InvalidInput(sentence, "REPEATED_COLUMN")
 
     def check_features(self, columns: Sequence[str]) -> None:
         """Check that they exist, are numeric, and that there is at least one.

@@ -19,7 +19,14 @@ from services.core.datasets import (
 )
 from services.core.errors import InvalidInput
 from services.core.jobs import JobSpec
-from services.core.validation import Selection, check_display_name, check_selection, check_spec
+from services.core.validation import (
+    Selection,
+    check_display_name,
+    check_selection,
+    check_spec,
+    repeated_columns,
+    unknown_columns,
+)
 
 VARIES = ColumnStatistics(0.0, 1.0, 0.5, 0.1)
 DATASET = Dataset(
@@ -91,6 +98,33 @@ def test_all_violations_are_reported_at_once() -> None:
         "spec.columns",
         "spec.columns",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"),
+    [("a|b|c", "'|'"), ("a;b", "';'"), ("depth ec slope", "a space"), ("a  b", "a space"), ("a:b", "':'")],
+)
+def test_one_text_column_that_looks_like_several_hints_at_the_delimiter(name: str, delimiter: str) -> None:
+    one = replace(DATASET, columns=(replace(DATASET.columns[2], name=name),))
+    with pytest.raises(InvalidInput, match="nothing to cluster on") as caught:
+        check_spec(replace(SPEC, columns=()), one)
+    assert str(caught.value).endswith(
+        f" It has one column '{name}': is the delimiter {delimiter}? Commas, semicolons and tabs are "
+        "understood; save the file with one of these."
+    )
+    # Parquet has no delimiter, and two columns were told apart.
+    for other in (
+        replace(one, format=TableFormat.PARQUET),
+        replace(one, columns=(*one.columns, replace(DATASET.columns[2], name="x"))),
+        replace(one, columns=(replace(one.columns[0], name="farm name"),)),
+    ):
+        with pytest.raises(InvalidInput, match=r"nothing to cluster on\.$"):
+            check_spec(replace(SPEC, columns=()), other)
+
+
+def test_sentences_about_columns_are_one_per_name() -> None:
+    assert list(unknown_columns(["x", "a", "x"], ["a"])) == ["There is no column 'x'. The columns are 'a'."]
+    assert list(repeated_columns(["a", "b", "a", "a"])) == ["Column 'a' is named more than once."]
 
 
 def test_many_columns_are_not_all_listed() -> None:
