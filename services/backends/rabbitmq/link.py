@@ -228,7 +228,13 @@ class Link:
         properties = getattr(connection, "server_properties", None) or {}
         name = properties.get("cluster_name", b"")
         self.cluster_name = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+        # A broker that has just come back may leave a declaration unanswered, heartbeats going on.
+        self._loop.call_later(CALL_SECONDS, self._guarded(self._give_up_unless_ready))
         self._open_control()
+
+    def _give_up_unless_ready(self) -> None:
+        if not self._is_ready:
+            self.reset("it did not answer the declaration of the queues.")
 
     def _open_control(self) -> None:
         def opened(channel: Any) -> None:
