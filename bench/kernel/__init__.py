@@ -1,0 +1,1 @@
+"""The kernel beside its peers: `python -m bench.kernel`; its scaling: `python -m bench.kernel.scaling`."""
