@@ -28,10 +28,13 @@ _MAX_WAIT_SECONDS = 0.5
 class Watching:
     """Tells the changes of jobs to any number of watchers, each at its own revision."""
 
-    def __init__(self, store: Store, stopping: threading.Event) -> None:
-        """Follow this store until `stopping` is set."""
+    def __init__(
+        self, store: Store, stopping: threading.Event, *, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Follow this store until `stopping` is set; `seconds` is a clock that never goes back."""
         self._store = store
         self._stopping = stopping
+        self._seconds = seconds
 
     def follow(
         self, job: Job, after_revision: int, *, job_only: bool, is_wanted: Callable[[], bool]
@@ -54,7 +57,7 @@ class Watching:
         """
         seen = after_revision
         while True:
-            told_at = time.monotonic()
+            told_at = self._seconds()
             changed: Iterator[Task] = iter(()) if job_only else self._changed(job, seen)
             yield from self._step(job, changed)
             if job.state.is_terminal:
@@ -87,7 +90,7 @@ class Watching:
         yield from _responses(message, batch, more=False)
 
     def _pause(self, told_at: float, is_wanted: Callable[[], bool]) -> bool:
-        self._stopping.wait(max(0.0, told_at + _MIN_STEP_SECONDS - time.monotonic()))
+        self._stopping.wait(max(0.0, told_at + _MIN_STEP_SECONDS - self._seconds()))
         return self._goes_on(is_wanted)
 
     def _await_change(self, job: Job, is_wanted: Callable[[], bool]) -> bool:
