@@ -22,9 +22,11 @@ from kmeans_client.names import (
     state_name,
 )
 from kmeans_client.uploads import CHUNK_BYTES, Progress
+from kmeans_client.watching import MAX_RESUMES
 
 __all__ = [
     "CHUNK_BYTES",
+    "MAX_RESUMES",
     "Client",
     "KMeansError",
     "Progress",

@@ -25,7 +25,7 @@ from kmeans_client.channel import open_channel
 from kmeans_client.errors import KMeansError, Unreachable, translated
 from kmeans_client.names import covariance_value
 from kmeans_client.uploads import Progress, UploadStream, remaining_bytes
-from kmeans_client.watching import watch
+from kmeans_client.watching import MAX_RESUMES, watch
 
 __all__ = ["Client"]
 
@@ -93,6 +93,7 @@ class Client:
         *,
         display_name: str | None = None,
         request_id: str | None = None,
+        sha256: str = "",
         progress: Progress | None = None,
         timeout_seconds: float | None = None,
     ) -> dataset_pb2.Dataset:
@@ -102,6 +103,7 @@ class Client:
             source: the file; an opened one is read from where it stands, and not closed.
             display_name: for people; the file's own name when not given.
             request_id: a UUID that makes repeating the upload harmless; a new one when not given.
+            sha256: what the bytes must have (lower-case hexadecimal), else nothing is kept.
             progress: told what was sent, from another thread.
             timeout_seconds: for the whole upload; None for as long as it takes.
 
@@ -115,12 +117,14 @@ class Client:
                     opened,
                     display_name=display_name or path.name,
                     request_id=request_id,
+                    sha256=sha256,
                     progress=progress,
                     timeout_seconds=timeout_seconds,
                 )
         header = dataset_service_pb2.UploadDatasetHeader(
             display_name=display_name or _own_name(source),
             size_bytes=remaining_bytes(source),
+            sha256=sha256,
             request_id=request_id or str(uuid.uuid4()),
         )
         stream = UploadStream(header, source, progress)
@@ -223,14 +227,20 @@ class Client:
             yield from page.jobs
 
     def watch_job(
-        self, name: str, *, after_revision: int = 0, job_only: bool = False
+        self,
+        name: str,
+        *,
+        after_revision: int = 0,
+        job_only: bool = False,
+        max_resumes: int = MAX_RESUMES,
     ) -> Iterator[job_service_pb2.WatchJobResponse]:
         """Follow a job until it has ended: a snapshot, then changes.
 
-        Broken connections are resumed without losing a change. Closing the iterator ends the call.
+        Broken connections are resumed without losing a change, at most `max_resumes` times in a row.
+        Closing the iterator ends the call.
         """
         request = job_service_pb2.WatchJobRequest(name=name, after_revision=after_revision, job_only=job_only)
-        return watch(self._jobs, self.target, request)
+        return watch(self._jobs, self.target, request, max_resumes=max_resumes)
 
     def cancel_job(self, name: str) -> job_pb2.Job:
         """Stop a job; no change when it has ended already."""

@@ -12,7 +12,7 @@ from kmeans.v1 import job_service_pb2, job_service_pb2_grpc
 from kmeans_client.errors import decode
 from kmeans_client.names import has_ended
 
-__all__ = ["resume_delay_seconds", "watch"]
+__all__ = ["MAX_RESUMES", "resume_delay_seconds", "watch"]
 
 MAX_RESUMES = 12
 
@@ -34,11 +34,13 @@ def watch(
     target: str,
     request: job_service_pb2.WatchJobRequest,
     *,
+    max_resumes: int = MAX_RESUMES,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[job_service_pb2.WatchJobResponse]:
     """Steps of a watch until the job has ended, resumed after the last complete revision.
 
-    A watch that has begun survives MAX_RESUMES broken connections in a row, about 40 s without gateway;
+    A watch that has begun survives `max_resumes` broken connections in a row (by default about 40 s
+    without gateway);
     one that never began fails at once.
 
     Raises:
@@ -60,7 +62,7 @@ def watch(
             return
         except grpc.RpcError as error:
             failure = decode(error, target)
-            if failure.code is not grpc.StatusCode.UNAVAILABLE or resumes is None or resumes >= MAX_RESUMES:
+            if failure.code is not grpc.StatusCode.UNAVAILABLE or resumes is None or resumes >= max_resumes:
                 raise failure from error
         finally:
             call.cancel()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import uuid
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 from kmeans.v1 import dataset_pb2, job_pb2
 from rich.console import Console
 
-from kmeans_client import Client, Unreachable
+from kmeans_client import MAX_RESUMES, Client, KMeansError
 from services.cli import options
-from services.cli.connection import connect_or_embed
+from services.cli.connection import Connection, connect_or_embed
 from services.cli.consoles import consoles
 from services.cli.files import check_readable, check_writable
 from services.cli.labels import write_labelled_table
@@ -28,7 +30,10 @@ __all__ = ["fit"]
 
 # Names of uploads made from content, so that the same file again is the same dataset.
 _UPLOADS = uuid.UUID("6ba2f3d8-6a39-5f1c-9a43-0c1d0b6e7f52")
-_MAX_TAKEOVERS = 5
+# A service that belongs to another command ends with it. Each time, one of those that wait goes on with the
+# home, so many may wait their turn.
+_MAX_TAKEOVERS = 100
+_GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 def fit(
@@ -73,7 +78,7 @@ def fit(
         )
     check_readable(file)
     if labels is not None:
-        check_writable(labels)
+        check_writable(labels, read=file)
     wanted = options.JobOptions(
         columns=options.parse_columns(columns),
         max_k=max_k,
@@ -88,18 +93,19 @@ def fit(
     while True:
         with connect_or_embed(target, workers) as connection:
             try:
-                state = _fit(connection.client, file, wanted, min_members, labels, as_json)
+                state = _fit(connection, file, wanted, min_members, labels, as_json)
                 break
-            except Unreachable:
+            except KMeansError as error:
                 takeovers += 1
-                if not connection.is_attached or takeovers > _MAX_TAKEOVERS:
+                gone = connection.is_attached and error.code in _GONE
+                if not gone or takeovers > _MAX_TAKEOVERS:
                     raise
     if state != job_pb2.JOB_STATE_SUCCEEDED:
         raise typer.Exit(1)
 
 
 def _fit(
-    client: Client,
+    connection: Connection,
     file: Path,
     wanted: options.JobOptions,
     min_members: int,
@@ -107,13 +113,18 @@ def _fit(
     as_json: bool,
 ) -> job_pb2.JobState:
     out, err = consoles()
+    client = connection.client
     dataset = _upload(client, file)
     job = _resume_or_create(client, dataset, wanted, err)
     try:
-        job = follow(client.watch_job(job.name, job_only=True), err, quiet=as_json and not err.is_terminal)
+        resumes = 0 if connection.is_attached else MAX_RESUMES
+        steps = client.watch_job(job.name, job_only=True, max_resumes=resumes)
+        job = follow(steps, err, quiet=as_json and not err.is_terminal)
     except Interrupted:
         err.print(
-            f"Interrupted. {job.name} is kept; run the same command again to go on with it.", highlight=False
+            f"Interrupted. {job.name} is kept; run the same command again to go on with it. "
+            "(Ctrl-C again does not wait for the fits under way.)",
+            highlight=False,
         )
         raise
     report = client.get_report(job.name, min_members)
@@ -126,7 +137,7 @@ def _fit(
         err.print(f"The job failed: {job.failure}", highlight=False, markup=False)
     if labels is not None:
         if report.HasField("best"):
-            write_labelled_table(client, file, report.best.task, labels)
+            write_labelled_table(client, file, dataset.sha256, report.best.task, labels)
             err.print(f"Labels of {report.best.task} written to {labels}", highlight=False, markup=False)
         else:
             err.print(f"No labels written to {labels}: no fit qualifies.", highlight=False, markup=False)
@@ -136,8 +147,10 @@ def _fit(
 def _upload(client: Client, file: Path) -> dataset_pb2.Dataset:
     with file.open("rb") as source:
         sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-    request_id = str(uuid.uuid5(_UPLOADS, f"{sha256}/{file.name}"))
-    return client.upload_dataset(file, request_id=request_id)
+    # A file's name may be any bytes, a display name is text.
+    name = os.fsencode(file.name).decode("utf-8", "replace")
+    request_id = str(uuid.uuid5(_UPLOADS, f"{sha256}/{name}"))
+    return client.upload_dataset(file, display_name=name, request_id=request_id, sha256=sha256)
 
 
 def _resume_or_create(
@@ -150,6 +163,6 @@ def _resume_or_create(
     )
     for job in unfinished:
         if job.spec == planned.spec:
-            err.print(f"Going on with {job.name}, which was interrupted.", highlight=False)
+            err.print(f"Going on with {job.name}, which asks the same and has not ended.", highlight=False)
             return job
     return client.create_job(spec, display_name=dataset.display_name).job

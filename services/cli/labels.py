@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 import sys
 import tempfile
@@ -14,8 +15,9 @@ import typer
 
 from kmeans_client import Client
 from services.cli import options
-from services.cli.files import check_writable
+from services.cli.files import check_writable, writing
 from services.cli.requests import resource_name
+from services.core.errors import InvalidInput
 
 __all__ = ["labels", "write_labelled_table"]
 
@@ -41,14 +43,17 @@ def labels(
         if output is None:
             _write_labels(sys.stdout, rows)
         else:
-            with output.open("w", newline="", encoding="utf-8") as sink:
+            with writing(output) as path, path.open("w", newline="", encoding="utf-8") as sink:
                 _write_labels(sink, rows)
 
 
-def write_labelled_table(client: Client, file: Path, task: str, output: Path) -> None:
+def write_labelled_table(client: Client, file: Path, sha256: str, task: str, output: Path) -> None:
     """Write the file's rows and columns, and a column `label` (empty where a chosen cell is missing).
 
     The file is parsed as the service parsed it; numbers keep their value, not their spelling.
+
+    Raises:
+        InvalidInput: its bytes are no longer those that were uploaded; nothing is written.
     """
     # Imported late: only this needs Arrow.
     import pyarrow as pa
@@ -60,11 +65,18 @@ def write_labelled_table(client: Client, file: Path, task: str, output: Path) ->
     with tempfile.TemporaryDirectory(prefix="kmeans-") as folder:
         parsed = Path(folder) / "table.parquet"
         with file.open("rb") as source:
+            if hashlib.file_digest(source, "sha256").hexdigest() != sha256:
+                raise InvalidInput(
+                    f"{file} changed while it was fitted, so the labels do not belong to its rows. "
+                    "Run the command again.",
+                    "FILE_CHANGED",
+                )
+            source.seek(0)
             parse_table(source, file.name, None, parsed)
         found = _labels(client, task, options.DEFAULT_MIN_MEMBERS)
         with pq.ParquetFile(parsed) as table:
             schema = table.schema_arrow.append(pa.field(_free_name(table.schema_arrow.names), pa.int32()))
-            with pa_csv.CSVWriter(output, schema) as writer:
+            with writing(output) as path, pa_csv.CSVWriter(path, schema) as writer:
                 for batch in table.iter_batches():
                     cells = list(itertools.islice(found, batch.num_rows))
                     column = pa.array([None if label < 0 else label for label in cells], pa.int32())

@@ -1,32 +1,36 @@
-"""The console script `kmeans-service`: commands, exit codes and signals."""
+"""The commands of `kmeans-service`, and the exit codes of their errors."""
 
 from __future__ import annotations
-
-import sys
 
 import grpc
 import typer
 
 from kmeans_client import KMeansError, Unreachable
 from services.cli import dataset_commands, job_commands
+from services.cli.entry import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_UNREACHABLE
 from services.cli.fit import fit
 from services.cli.gateway import gateway
 from services.cli.labels import labels
 from services.cli.logs import configure_logs
 from services.cli.scheduler import scheduler
-from services.cli.signals import Interrupted, raise_on_signals
 from services.cli.up import up
 from services.cli.worker import worker
 from services.core.errors import ServiceError, Unavailable
 
-__all__ = ["app", "run"]
+__all__ = ["app", "failure"]
 
-EXIT_FAILED = 1
-EXIT_BAD_INPUT = 2
-EXIT_UNREACHABLE = 3
-
-# What the service answers when something inside it broke, rather than when the request is wrong.
-_INTERNAL = {grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNKNOWN}
+# The request is wrong, and would be wrong again.
+_WRONG_REQUEST = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+}
+# RESOURCE_EXHAUSTED is said of a busy service as well; these are said of the input.
+_TOO_MUCH = {"UPLOAD_TOO_LARGE"}
 
 app = typer.Typer(
     name="kmeans-service",
@@ -51,23 +55,28 @@ app.command()(job_commands.cancel)
 app.command()(job_commands.retry)
 
 
-def run() -> None:
-    """Run the command line; exit 0 done, 1 the job failed, 2 bad input, 3 unreachable."""
-    configure_logs("warning", "text")
-    raise_on_signals()
-    try:
-        app()
-    except Interrupted as signalled:
-        sys.exit(signalled.exit_code)
-    except Unreachable as error:
-        sys.exit(_complain(error.message, EXIT_UNREACHABLE))
-    except KMeansError as error:
-        sys.exit(_complain(error.message, EXIT_FAILED if error.code in _INTERNAL else EXIT_BAD_INPUT))
-    except ServiceError as error:
-        unreachable = isinstance(error, Unavailable)
-        sys.exit(_complain(error.message, EXIT_UNREACHABLE if unreachable else EXIT_BAD_INPUT))
+configure_logs("warning", "text")
 
 
-def _complain(message: str, code: int) -> int:
-    print(f"kmeans-service: {message}", file=sys.stderr)
-    return code
+def failure(error: Exception) -> tuple[str, int] | None:
+    """The sentence and exit code of an error that has one; None for a mistake of the program."""
+    if isinstance(error, Unreachable):
+        return error.message, EXIT_UNREACHABLE
+    if isinstance(error, KMeansError):
+        return error.message, _exit_code(error)
+    if isinstance(error, ServiceError):
+        return error.message, EXIT_UNREACHABLE if isinstance(error, Unavailable) else EXIT_BAD_INPUT
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}.", EXIT_FAILED
+    if isinstance(error, UnicodeError):
+        return "A name on the command line or in the environment is not valid UTF-8.", EXIT_BAD_INPUT
+    return None
+
+
+def _exit_code(error: KMeansError) -> int:
+    if error.reason in _TOO_MUCH or error.code in _WRONG_REQUEST:
+        return EXIT_BAD_INPUT
+    return EXIT_UNREACHABLE if error.code is grpc.StatusCode.UNAVAILABLE else EXIT_FAILED

@@ -35,6 +35,10 @@ __all__ = [
     "parse_covariances",
 ]
 
+# What the messages can carry; the service knows the real bounds and says them in a sentence.
+_INT32 = 2**31 - 1
+_INT64 = 2**63 - 1
+
 FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="CSV, TSV, gzip of either, or Parquet.", show_default=False)
 ]
@@ -57,11 +61,13 @@ ColumnsOption = Annotated[
         show_default=False,
     ),
 ]
-MaxKOption = Annotated[int, typer.Option("--max-k", help="K runs from 1 to this (1 to 50).")]
+MaxKOption = Annotated[int, typer.Option("--max-k", max=_INT32, help="K runs from 1 to this (1 to 50).")]
 ExperimentsOption = Annotated[
-    int, typer.Option("--experiments", help="Independent repetitions of each fit (1 to 100).")
+    int, typer.Option("--experiments", max=_INT32, help="Independent repetitions of each fit (1 to 100).")
 ]
-NInitOption = Annotated[int, typer.Option("--n-init", help="Starts per fit, the best counts (1 to 2048).")]
+NInitOption = Annotated[
+    int, typer.Option("--n-init", max=_INT32, help="Starts per fit, the best counts (1 to 2048).")
+]
 CovariancesOption = Annotated[
     str | None,
     typer.Option(
@@ -77,11 +83,14 @@ AssignmentOption = Annotated[
 NoScaleOption = Annotated[
     bool, typer.Option("--no-scale", help="Do not bring columns to zero mean and unit variance first.")
 ]
-SeedOption = Annotated[int, typer.Option("--seed", help="The same seed gives the same result.")]
+SeedOption = Annotated[int, typer.Option("--seed", max=_INT64, help="The same seed gives the same result.")]
 MinMembersOption = Annotated[
     int,
     typer.Option(
-        "--min-members", min=1, help="Recommend only fits whose every cluster has this many members."
+        "--min-members",
+        min=1,
+        max=_INT32,
+        help="Recommend only fits whose every cluster has this many members.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

@@ -46,11 +46,7 @@ class Home:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock: IO[str] = (self.path / _LOCK).open("a+")
         except OSError as error:
-            raise InvalidInput(
-                f"The folder {self.path} cannot be used ({error.strerror}). "
-                "Set KMEANS_HOME to a folder you can write to.",
-                "BAD_HOME",
-            ) from error
+            raise _unusable(self.path, error) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -65,8 +61,11 @@ class Home:
     def announce(self, address: str) -> None:
         """Write down where the service listens, for other processes to find it."""
         temporary = self.path / f"{_ADDRESS}.new"
-        temporary.write_text(json.dumps({"pid": os.getpid(), "address": address}))
-        temporary.replace(self.path / _ADDRESS)
+        try:
+            temporary.write_text(json.dumps({"pid": os.getpid(), "address": address}))
+            temporary.replace(self.path / _ADDRESS)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
 
     def withdraw(self) -> None:
         """Take the address down: whoever comes now waits for the lock instead; idempotent."""
@@ -90,6 +89,14 @@ class Home:
     ) -> None:
         """Close it."""
         self.close()
+
+
+def _unusable(path: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"The folder {path} cannot be used ({error.strerror}). "
+        "Set KMEANS_HOME to a folder you can write to, on a disk with room.",
+        "BAD_HOME",
+    )
 
 
 def find_running_service(path: Path) -> RunningService | None:

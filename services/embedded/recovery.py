@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
 from services.core.errors import NotFound
 from services.core.ports import ObjectStore, Store
 
-__all__ = ["recover"]
+__all__ = ["recover_store", "remove_orphans"]
 
 _log = structlog.get_logger()
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
-def recover(store: Store, objects: ObjectStore, before: datetime) -> None:
-    """Take back every claim and lease that ends, and remove every upload begun, before this time.
-
-    Only right where nobody else uses the store: the holder of the home's lock passes the end of time.
-    """
-    for job_id in store.expire_leases(before):
+def recover_store(store: Store) -> None:
+    """Take back every claim and lease. Only right where nobody else uses the store."""
+    for job_id in store.expire_leases(_END_OF_TIME):
         _log.info("taking up a job that was interrupted", job_id=job_id)
-    store.remove_leases(before)
-    keys = objects.list_keys("datasets/", older_than=before)
+    store.remove_leases(_END_OF_TIME)
+
+
+def remove_orphans(store: Store, objects: ObjectStore) -> None:
+    """Remove uploads that were begun and never ended. Only right where nobody else uses either store."""
+    keys = objects.list_keys("datasets/", older_than=_END_OF_TIME)
     for dataset_id, orphans in itertools.groupby(sorted(keys), key=lambda key: key.split("/")[1]):
         try:
             store.get_dataset(dataset_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from types import TracebackType
 from urllib.parse import quote
 
@@ -14,7 +13,7 @@ from services.backends.assembly import open_backends
 from services.core.clock import Clock, utc_now
 from services.core.settings import Settings
 from services.embedded.home import Home
-from services.embedded.recovery import recover
+from services.embedded.recovery import recover_store, remove_orphans
 from services.gateway.server import Gateway
 from services.scheduler.scheduler import Scheduler
 from services.worker.worker import Worker
@@ -64,12 +63,16 @@ class EmbeddedService:
             )
             opening.callback(backends.close)
             store, queue, objects = backends.store, backends.queue, backends.objects
+            # The home's lock proves that what lies in the home is ours alone, and nothing of what does not.
             if self._settings.store_url is None:
-                recover(store, objects, datetime.max.replace(tzinfo=UTC))
+                recover_store(store)
+                if self._settings.objects_url is None:
+                    remove_orphans(store, objects)
             gateway = Gateway(store, queue, objects, self._settings, clock=self._clock)
             port = gateway.start(address)
             opening.callback(gateway.stop, _CALLS_GRACE_SECONDS)
             bound = f"{address.rpartition(':')[0]}:{port}"
+            home.announce(bound)
             scheduler = Scheduler(store, queue, self._settings, clock=self._clock)
             self._scheduler = threading.Thread(
                 target=scheduler.run, args=(self._stopping,), name="scheduler", daemon=True
@@ -78,7 +81,6 @@ class EmbeddedService:
             worker.start()
             self._scheduler.start()
             self._home, self._worker, self._gateway = home, worker, gateway
-            home.announce(bound)
             self._opened = opening.pop_all()
         _log.info("embedded service started", address=bound, home=str(home.path))
         return bound

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Program
+from tests.e2e.conftest import PROGRAM, Program
 
 SMALL = ("--max-k", "5", "--experiments", "2", "--n-init", "3")
 
@@ -50,7 +52,7 @@ def test_says_kindly_when_no_fit_qualifies(program: Program) -> None:
     table = program.file("few.csv", "a,b\n" + "".join(f"{i},{i * i % 7}\n" for i in range(20)))
     done = program("fit", table, "--max-k", "2", "--experiments", "1")
     assert done.returncode == 0, done.stderr
-    assert "No fit has clusters of at least 30 members" in done.stdout
+    assert "with a cluster below 30 members" in done.stdout
     assert program.json("fit", table, "--max-k", "2", "--experiments", "1")["best"] is None
 
 
@@ -175,3 +177,36 @@ def test_semicolons_and_decimal_commas_are_understood(program: Program) -> None:
     comma = program.file("comma.csv", "a;b\n" + "".join(f"{a};{b}\n".replace(".", ",") for a, b in rows))
     options = ("--max-k", "2", "--experiments", "1")
     assert program.json("fit", plain, *options)["scores"] == program.json("fit", comma, *options)["scores"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--seed", "9" * 20), ("--max-k", "9" * 11), ("--min-members", "9" * 11), ("--labels", "x" * 300)],
+)
+def test_a_number_or_name_beyond_all_bounds_is_bad_input(
+    program: Program, penguins: Path, arguments: tuple[str, ...]
+) -> None:
+    done = program("fit", penguins, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_labels_do_not_overwrite_the_table(program: Program, penguins: Path) -> None:
+    table = program.file("table.csv", penguins.read_bytes())
+    done = program("fit", table, "--labels", table)
+    assert done.returncode == 2
+    assert "is the table itself" in done.stderr
+    assert table.read_bytes() == penguins.read_bytes()
+
+
+def test_closed_streams_are_no_trouble(program: Program, penguins: Path) -> None:
+    command = f"{PROGRAM} fit {penguins} --max-k 1 --experiments 1 >&- 2>&-"
+    done = subprocess.run(["sh", "-c", command], cwd=program.folder, env=program.environment, check=False)
+    assert done.returncode == 0
+
+
+def test_a_file_name_may_be_any_bytes(program: Program, penguins: Path) -> None:
+    table = program.folder / os.fsdecode(b"\xff.csv")
+    table.write_bytes(penguins.read_bytes())
+    done = program("fit", table, "--max-k", "1", "--experiments", "1")
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from services.core.tasks import Task, TaskState
 from tests.e2e.conftest import EXAMPLES, Program, await_that
 
 # Long enough (several seconds) to be interrupted in the middle, whatever the machine.
-LONG = ("--max-k", "8", "--experiments", "6", "--n-init", "40", "--workers", "2")
+LONG = ("--max-k", "8", "--experiments", "6", "--n-init", "80", "--workers", "2")
 FINISHED = {TaskState.DONE, TaskState.DEGENERATE}
 
 
@@ -108,3 +109,16 @@ def test_a_second_fit_on_the_same_home_is_served_too(program: Program, soil_fiel
     out, complaint = first.communicate(timeout=90)
     assert first.returncode == 0, complaint
     assert "Best: K = " in out
+
+
+def test_whoever_waits_takes_the_home_over(program: Program, soil_field: Path) -> None:
+    """The first command ends, or is killed, while a second one is served by it."""
+    owner = program.start("fit", soil_field, *LONG)
+    program.address()
+    attached = program.start("fit", soil_field, *LONG, "--seed", "3", "--json")
+    await_that(lambda: len(stored(program.home)[0]) == 2, "the second job to be accepted")
+    owner.send_signal(signal.SIGKILL)
+    out, complaint = attached.communicate(timeout=90)
+    assert attached.returncode == 0, complaint
+    assert json.loads(out)["n_tasks"] == 8 * 6 * 6
+    assert program.json("fit", soil_field, *LONG)["n_tasks"] == 8 * 6 * 6

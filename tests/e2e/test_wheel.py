@@ -57,7 +57,7 @@ def test_the_wheel_holds_a_working_program(tmp_path: Path) -> None:
         "loaded = (ckernel, kmeans.v1.job_pb2, kmeans_client, services)\n"
         "assert all(sys.argv[1] in module.__file__ for module in loaded), loaded\n"
         "sys.argv[:2] = ['kmeans-service']\n"
-        "from services.cli.main import run; run()"
+        "from services.cli.entry import run; run()"
     )
     arguments = ("fit", ROOT / "examples" / "wine.csv", "--max-k", "3", "--experiments", "1", "--json")
     fitted = subprocess.run(
