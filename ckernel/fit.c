@@ -35,12 +35,12 @@ static int worth_boxes(const struct fit_request *request)
 }
 
 /* How many starts run at the same time: threads serve starts better than they serve parts of one, but each
- * start has labels and distances of its own, 8 bytes a point, and with all of them a fit shall not take
+ * start has labels and distances of its own, 6 bytes a point, and with all of them a fit shall not take
  * more than twice the data. Small data may. */
 static int count_lanes(const struct fit_request *request)
 {
     const int small = request->n * (size_t)request->d <= (size_t)1 << 18;
-    const int affordable = small ? request->threads : request->d - 1;
+    const int affordable = small ? request->threads : request->d;
     int lanes = request->threads < request->n_init ? request->threads : request->n_init;
     lanes = lanes < affordable ? lanes : affordable;
     return lanes < 1 ? 1 : lanes;
@@ -225,7 +225,7 @@ static void diagnose(const struct session *session, const int *floored, struct f
 }
 
 /* From the partition in the workspace to a result: the estimate with all its digits, in the coordinates
- * of the data, in canonical order; then one assignment pass, whose labels and CL are the result's. */
+ * of the data, in canonical order; then one assignment pass, whose counts and CL are the result's. */
 static enum status finish(const struct session *session, struct workspace *workspace,
                           struct fit_result *result)
 {
@@ -264,7 +264,7 @@ static enum status finish(const struct session *session, struct workspace *works
             break;
         if (status == OK)
             status = label_points(request->data, n, model, workspace->team, workspace->kernels,
-                                  result->labels, result->counts, log_det, &squares, NULL);
+                                  workspace->kept, result->counts, log_det, &squares, NULL);
     }
     if (status == OK) {
         result->log_likelihood = -0.5 * ((double)n * d * LOG_2_PI + squares);
@@ -281,16 +281,14 @@ static enum status finish(const struct session *session, struct workspace *works
     return status;
 }
 
-static enum status result_new(struct fit_result *result, const struct fit_request *request,
-                              label_t *labels /* (n) to use, or NULL for its own */)
+static enum status result_new(struct fit_result *result, const struct fit_request *request)
 {
     memset(result, 0, sizeof *result);
     result->model = (struct model){request->d, request->n_clusters, request->covariance,
                                    request->assignment, NULL, NULL, NULL};
-    result->labels = labels ? labels : malloc(request->n * sizeof(label_t));
     result->counts = calloc((size_t)request->n_clusters, sizeof(size_t));
     result->trace = calloc((size_t)request->max_iter + 2, sizeof(double));
-    if (!result->labels || !result->counts || !result->trace)
+    if (!result->counts || !result->trace)
         return OUT_OF_MEMORY;
     return model_new(&result->model);
 }
@@ -340,9 +338,8 @@ static void *run_starts(void *argument)
     const double shift = -(double)request->n * lane->session->frame.log_scale;
     struct fit_result other;
     int has_best = 0;
-    lane->status = result_new(&lane->best, request, NULL);
-    /* A later candidate's labels live in the workspace until it wins. */
-    const enum status other_status = result_new(&other, request, workspace->kept);
+    lane->status = result_new(&lane->best, request);
+    const enum status other_status = result_new(&other, request);
     if (lane->status == OK)
         lane->status = other_status;
     for (int i; lane->status == OK && (i = atomic_fetch_add(lane->next, 1)) < request->n_init;) {
@@ -361,9 +358,6 @@ static void *run_starts(void *argument)
         if (has_best && beats(candidate, &lane->best)) {
             struct fit_result loser = lane->best;
             lane->best = other;
-            lane->best.labels = loser.labels;
-            memcpy(lane->best.labels, other.labels, request->n * sizeof(label_t));
-            loser.labels = other.labels;
             other = loser;
         }
         has_best = 1;
@@ -374,9 +368,26 @@ static void *run_starts(void *argument)
         lane->best.log_likelihood = -HUGE_VAL;
         lane->best.start = UINT64_MAX;
     }
-    other.labels = NULL;
     fit_free(&other);
     return NULL;
+}
+
+/* The labels of the winner, which no start keeps: they follow from its model. */
+static enum status label_result(const struct fit_request *request, struct fit_result *result)
+{
+    const size_t spreads = model_spreads(&result->model);
+    double *log_det = malloc(spreads * sizeof(double)), squares;
+    result->labels = malloc(request->n * sizeof(label_t));
+    enum status status = OUT_OF_MEMORY;
+    if (log_det && result->labels) {
+        struct team *team = team_new(request->n >= MANY_POINTS ? request->threads : 1);
+        status = label_points(request->data, request->n, &result->model, team,
+                              tile_kernels(request->instruction_set), result->labels, result->counts, log_det,
+                              &squares, NULL);
+        team_free(team);
+    }
+    free(log_det);
+    return status;
 }
 
 enum status fit(const struct fit_request *request, struct fit_result *result)
@@ -414,7 +425,7 @@ enum status fit(const struct fit_request *request, struct fit_result *result)
     free(lanes);
     free(threads);
     session_close(&session);
-    return status;
+    return status == OK ? label_result(request, result) : status;
 }
 
 enum status first_partition(const struct fit_request *request, int32_t *labels)
