@@ -15,6 +15,8 @@ from services.core.ports import TaskStore
 
 __all__ = ["Claim", "LeaseKeeper"]
 
+_STOP_SECONDS = 1.0
+
 
 class Claim:
     """One attempt's hold on its tasks."""
@@ -54,10 +56,10 @@ class LeaseKeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; idempotent."""
+        """End the thread; idempotent. One that waits for the store right now ends by itself, soon after."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
             self._thread = None
 
     @contextmanager

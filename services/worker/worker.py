@@ -26,6 +26,8 @@ __all__ = ["Worker"]
 _POLL_SECONDS = 0.25
 # A closed consumer answers at once; without a pause its slots would spin until they are stopped.
 _IDLE_SECONDS = 0.01
+# What the end may take beyond the grace: a store that does not answer must not turn SIGTERM into SIGKILL.
+_HAND_BACK_SECONDS = 2.0
 
 
 class Worker:
@@ -99,6 +101,9 @@ class Worker:
     def stop(self, grace_seconds: float) -> bool:
         """Take no more bundles, let current fits end within the grace, hand back the rest; idempotent.
 
+        Takes a few seconds more at most, whatever the store does: what is not handed back by then is taken
+        up when its lease ends.
+
         Returns whether every fit ended in time. One that did not goes on in its thread until the process
         ends; its claim is released, so another worker may take the task, and its result is refused.
         """
@@ -111,7 +116,9 @@ class Worker:
             thread.join(max(0.0, deadline - time.monotonic()))
         overdue = [thread for thread in self._threads if thread.is_alive()]
         if overdue:
-            self._abandon()
+            hand_back = threading.Thread(target=self._abandon, name="worker-hand-back", daemon=True)
+            hand_back.start()
+            hand_back.join(_HAND_BACK_SECONDS)
         # After the last acknowledgement; what is still unacknowledged goes back to the queue.
         if self._consumer is not None:
             self._consumer.close()
@@ -121,8 +128,10 @@ class Worker:
         return not overdue
 
     def _abandon(self) -> None:
-        for claim in self._keeper.active():
+        claims = self._keeper.active()
+        for claim in claims:
             claim.lose()
+        for claim in claims:
             self._logger.warning(
                 "fit outlasts the grace period; its tasks are handed back",
                 job_id=claim.job_id,

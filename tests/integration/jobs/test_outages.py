@@ -5,12 +5,17 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from services.core.covariance import Covariance
 from services.core.errors import QueueUnavailable, StoreUnavailable, Unavailable
 from services.core.jobs import JobState
+from services.core.tasks import TaskKey
+
+PATIENCE_SECONDS = 60.0
 
 
 class Flaky:
@@ -84,3 +89,27 @@ def test_results_are_those_of_an_undisturbed_run(service: Any, seed: int, until:
     service.store, service.queue = store, queue
     assert store.get_job("disturbed").state is JobState.SUCCEEDED
     assert service.fits("disturbed") == service.fits("calm")
+
+
+def test_stop_does_not_wait_for_a_store_that_is_stuck(
+    service: Any, counted_fit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.submit(max_k=1, n_experiments=1, covariances=(Covariance.FULL_TIED,))
+    service.scheduler().handle_events()
+    stuck, over = threading.Event(), threading.Event()
+
+    def release(attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
+        stuck.set()
+        assert over.wait(PATIENCE_SECONDS)
+        return ()
+
+    counted_fit.gate = over
+    try:
+        with service.worker(fit=counted_fit) as worker:
+            assert counted_fit.entered.wait(PATIENCE_SECONDS)
+            monkeypatch.setattr(service.store, "release_tasks", release)
+            # Would not return before `over` is set, which happens after it.
+            assert not worker.stop(0.0)
+            assert stuck.is_set()
+    finally:
+        over.set()
