@@ -17,11 +17,13 @@ from services.backends.open import open_store
 from services.core.ports import Store
 from services.core.settings import read_settings
 from services.embedded.service import EmbeddedService
+from tests.chaos.watchers import Watcher
 
 __all__ = ["Fit", "Results", "Workload", "best_of", "run_undisturbed", "stored_fits"]
 
 _N_COVARIANCES = 6
 _MAX_K = 10
+_CALM_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,16 @@ def run_undisturbed(workload: Workload, home: Path) -> Results:
     with EmbeddedService(settings) as service, Client(service.start("127.0.0.1:0")) as client:
         client.wait_until_ready(30.0)
         dataset = client.upload_dataset(io.BytesIO(workload.table()), display_name="calm.csv")
-        job = client.create_job(workload.spec(dataset.name)).job
-        for step in client.watch_job(job.name, job_only=True):
-            job = step.job
-        best, labels = best_of(client, job.name)
+        name = client.create_job(workload.spec(dataset.name)).job.name
+        watcher = Watcher("calm", client.target, name)
+        watcher.start()
+        try:
+            if not watcher.join(_CALM_SECONDS) or watcher.complaint:
+                raise TimeoutError(f"undisturbed, {name} does not end: {watcher.complaint or 'out of time'}")
+        finally:
+            watcher.close()
+        job = client.get_job(name)
+        best, labels = best_of(client, name)
     store = open_store(f"sqlite://{home / 'jobs.sqlite'}")
     try:
         return Results(
