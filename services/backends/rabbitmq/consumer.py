@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from services.backends.rabbitmq.link import Link, resolve
+from services.backends.rabbitmq.link import CALL_SECONDS, Link, resolve
 from services.backends.rabbitmq.messages import BundleMessage, DamagedMessage, damaged_copy
 from services.backends.rabbitmq.publisher import Done
 from services.core.errors import QueueUnavailable
@@ -97,6 +97,7 @@ class RabbitConsumer:
         self._closed = False
         # IO thread, but for reading under the lock.
         self._channel: Any = None
+        self._is_consuming = False
         self._opened: Future[None] | None = None
 
     def open(self) -> None:
@@ -190,6 +191,8 @@ class RabbitConsumer:
         with self._lock:
             self._channel = channel
             free = [slot for slot in self._slots if slot.delivery is None]
+        self._is_consuming = False
+        self._link.later(CALL_SECONDS, lambda: self._reset_unless_consuming(channel))
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_cancel_callback(lambda _frame: self._link.reset("the bundle queue was deleted."))
         channel.basic_qos(prefetch_count=1)
@@ -198,7 +201,12 @@ class RabbitConsumer:
         # pika sends one method after the other's answer, so this answer is the last.
         channel.basic_qos(prefetch_count=1, callback=self._on_consuming)
 
+    def _reset_unless_consuming(self, channel: Any) -> None:
+        if channel is self._channel and not self._is_consuming and not self._closed:
+            self._link.reset("it did not let a worker consume.")
+
     def _on_consuming(self, _reply: object) -> None:
+        self._is_consuming = True
         if self._opened is not None:
             resolve(self._opened, None)
             self._opened = None

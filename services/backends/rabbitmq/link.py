@@ -143,6 +143,8 @@ class Link:
         try:
             return future.result(timeout_seconds)
         except TimeoutError as error:
+            # Heartbeats may go on while a channel hangs, as after a crash of the broker.
+            self.post(lambda: self.reset("it left a call unanswered."))
             raise QueueUnavailable(
                 f"The broker at {self._location.server} did not answer within {timeout_seconds:g} s."
             ) from error
