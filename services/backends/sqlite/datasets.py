@@ -8,13 +8,15 @@ from services.backends.sqlite.records import (
     DATASET_COLUMNS,
     dataset_row,
     read_dataset_row,
-    to_micros,
 )
+from services.backends.sqlite.sound import read_sound
 from services.core.datasets import Dataset
 from services.core.errors import Conflict, FailedPrecondition, NotFound
 from services.core.pages import Page, PageRequest
 
 __all__ = ["SqliteDatasets", "dataset_not_found"]
+
+_CREATED_AT = DATASET_COLUMNS.split(", ").index("created_at")
 
 
 class SqliteDatasets:
@@ -64,10 +66,12 @@ class SqliteDatasets:
                 "ORDER BY created_at DESC, id DESC LIMIT ?",
                 (*parameters, page.size + 1),
             )
-        items = tuple(map(read_dataset_row, rows[: page.size]))
+        shown = rows[: page.size]
+        items = read_sound(shown, read_dataset_row)
         if len(rows) <= page.size:
             return Page(items)
-        return Page(items, page.token_after((to_micros(items[-1].created_at), items[-1].id)))
+        # From the row, not the last item: the row may be damaged, the page empty.
+        return Page(items, page.token_after((shown[-1][_CREATED_AT], shown[-1][0])))
 
     def delete_dataset(self, dataset_id: str) -> None:
         """See the port."""

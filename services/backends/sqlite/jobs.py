@@ -14,14 +14,16 @@ from services.backends.sqlite.records import (
     job_row,
     read_job_row,
     read_task_row,
-    to_micros,
 )
+from services.backends.sqlite.sound import read_sound
 from services.core.errors import Conflict, FailedPrecondition, NotFound
 from services.core.jobs import Job, JobFilter
 from services.core.pages import Page, PageRequest
 from services.core.tasks import Task
 
 __all__ = ["SqliteJobs", "fetch_job", "job_not_found"]
+
+_CREATED_AT = JOB_COLUMNS.split(", ").index("created_at")
 
 _POLL_SECONDS = 0.2  # other processes cannot wake us: how old their changes may get
 
@@ -77,10 +79,12 @@ class SqliteJobs:
                 "ORDER BY created_at DESC, id DESC LIMIT ?",
                 (*parameters, page.size + 1),
             )
-        items = tuple(map(read_job_row, rows[: page.size]))
+        shown = rows[: page.size]
+        items = read_sound(shown, read_job_row)
         if len(rows) <= page.size:
             return Page(items)
-        return Page(items, page.token_after((to_micros(items[-1].created_at), items[-1].id)))
+        # From the row, not the last item: the row may be damaged, the page empty.
+        return Page(items, page.token_after((shown[-1][_CREATED_AT], shown[-1][0])))
 
     def unfinished_jobs(self) -> tuple[Job, ...]:
         """See the port."""
@@ -89,7 +93,7 @@ class SqliteJobs:
                 f"SELECT {JOB_COLUMNS} FROM jobs WHERE state IN ('pending', 'running') "
                 "ORDER BY created_at, id"
             )
-        return tuple(map(read_job_row, rows))
+        return read_sound(rows, read_job_row)
 
     def delete_job(self, job_id: str) -> None:
         """See the port."""
