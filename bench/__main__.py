@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bench import job, recovery
+from bench.kernel import __main__ as kernel
 
-print("A default job through the embedded service")
+print("The kernel beside its peers")
+kernel.main()
+print("\nA default job through the embedded service")
 job.main()
 print("\nRecovery of the true K")
 recovery.main()
