@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from services.core.covariance import Covariance
 from services.core.jobs import Job, JobSpec
-from services.core.tasks import Bundle, TaskKey
+from services.core.tasks import WHOLE, Bundle, Part, TaskKey
 
 __all__ = [
     "MAX_BUNDLE_TASKS",
+    "MAX_JOB_PARTS",
+    "MAX_TASK_PARTS",
     "bundle_seconds",
     "bundle_tasks",
     "estimate_job_seconds",
     "estimate_task_seconds",
+    "plan_parts",
     "plan_tasks",
     "publish_window",
+    "task_parts",
     "task_seed",
 ]
 
 MAX_BUNDLE_TASKS = 256
+MAX_TASK_PARTS = 64
+# All parts of a job are stored at once. A job of more tasks than this keeps every worker busy without parts.
+MAX_JOB_PARTS = 40_000
 
 # One core runs about this many multiply-adds a second in the assignment step. It only sizes bundles and
 # estimates; a machine twice as fast is told a time twice too long, and nothing else changes.
@@ -42,8 +52,38 @@ def plan_tasks(job: Job) -> Iterator[TaskKey]:
                 yield TaskKey(job.id, experiment, k, covariance)
 
 
+def task_parts(
+    spec: JobSpec, n: int, k: int, covariance: Covariance, longest_seconds: float
+) -> tuple[Part, ...]:
+    """The parts of a task in order, or (WHOLE,) when it is best run in one go; n rows.
+
+    As many parts as bring each to about `longest_seconds` on one core, with equally many starts up to
+    one; at most MAX_TASK_PARTS, and for all tasks of the job together at most about MAX_JOB_PARTS.
+    """
+    seconds = estimate_task_seconds(
+        n, len(spec.columns), k, covariance, n_init=spec.n_init, max_iter=spec.max_iter
+    )
+    most = min(MAX_TASK_PARTS, spec.n_init, MAX_JOB_PARTS // max(1, spec.n_tasks))
+    n_parts = min(most, math.ceil(seconds / longest_seconds))
+    if n_parts <= 1:
+        return (WHOLE,)
+    bounds = [spec.n_init * i // n_parts for i in range(n_parts + 1)]
+    return tuple(Part(first, last - first) for first, last in itertools.pairwise(bounds))
+
+
+def plan_parts(job: Job, longest_seconds: float) -> Iterator[TaskKey]:
+    """What workers run of a job, in the order of `plan_tasks`: its tasks, the long ones in parts."""
+    parts: dict[tuple[int, Covariance], tuple[Part, ...]] = {}
+    for key in plan_tasks(job):
+        cost = (key.k, key.covariance)
+        if cost not in parts:
+            parts[cost] = task_parts(job.spec, job.row_count, *cost, longest_seconds)
+        for part in parts[cost]:
+            yield replace(key, part=part)
+
+
 def task_seed(seed: int, key: TaskKey) -> np.random.SeedSequence:
-    """The random stream of a task, from (job seed, experiment, k, covariance) alone."""
+    """The random stream of a task, and of its parts: from (job seed, experiment, k, covariance) alone."""
     return np.random.SeedSequence(seed, spawn_key=(key.experiment, key.k, key.covariance.stream))
 
 

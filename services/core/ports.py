@@ -54,7 +54,11 @@ class DatasetStore(Protocol):
         """Return it, or raise NotFound (`DATASET_NOT_FOUND`)."""
 
     def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
-        """Newest first: by (created_at, id) descending. None lists every owner's."""
+        """Newest first: by (created_at, id) descending. None lists every owner's.
+
+        A record that cannot be read is told in the log and left out, so that a page may hold fewer than
+        asked for and not be the last; `get_dataset` raises DataLoss for it.
+        """
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Forget it; NotFound when unknown, FailedPrecondition (`DATASET_IN_USE`) while a job uses it."""
@@ -74,15 +78,20 @@ class JobStore(Protocol):
         """Return it, or raise NotFound (`JOB_NOT_FOUND`)."""
 
     def list_jobs(self, job_filter: JobFilter, page: PageRequest) -> Page[Job]:
-        """Newest first: by (created_at, id) descending."""
+        """Newest first: by (created_at, id) descending; a record that cannot be read is left out, as above."""
 
     def unfinished_jobs(self) -> tuple[Job, ...]:
-        """Every PENDING or RUNNING job, oldest first: what the sweep looks at."""
+        """Every PENDING or RUNNING job, oldest first: what the sweep looks at.
+
+        A record that cannot be read is left out and told in the log: it must not stop all others.
+        """
 
     def start_job(self, job_id: str, keys: Sequence[TaskKey], now: datetime) -> Job:
         """Insert its tasks (those already there stay as they are) and, if PENDING, make it RUNNING.
 
-        A job that is no longer PENDING or RUNNING (cancelled meanwhile) gets no task and is returned.
+        The key of a part stands for its task, which is then run in the parts that are named here; a task
+        already there gets no parts. A job that is no longer PENDING or RUNNING (cancelled meanwhile) gets
+        no task and is returned.
         """
 
     def close_job(self, job_id: str, now: datetime) -> Job:
@@ -92,14 +101,17 @@ class JobStore(Protocol):
         """PENDING or RUNNING → FAILED with this sentence; tasks left to run become CANCELLED."""
 
     def cancel_job(self, job_id: str, now: datetime) -> Job:
-        """PENDING or RUNNING → CANCELLED, and so its unfinished tasks; no change when it has ended."""
+        """PENDING or RUNNING → CANCELLED, and so its unfinished tasks; no change when it has ended.
+
+        What some parts of such a task have found is dropped.
+        """
 
     def retry_tasks(self, job_id: str, keys: Sequence[TaskKey] | None, now: datetime) -> Job:
         """Set terminal tasks back to PENDING (None: those in ERROR) and the job back to RUNNING.
 
         What the tasks held (result, model, error, published_at) is cleared; `ended_at` and `failure`
-        of the job too; how often the task was claimed, and when last, stays. Tasks that are PENDING
-        or RUNNING stay as they are. NotFound
+        of the job too; how often the task was claimed, and when last, stays. All parts of such a task
+        are set back with it. Tasks that are PENDING or RUNNING stay as they are. NotFound
         (`TASK_NOT_FOUND`) when a named task does not exist: then nothing changes. Without any task
         to retry the job is returned unchanged. A FAILED job that never had tasks (it failed in
         planning) goes back to PENDING.
@@ -124,10 +136,15 @@ class JobStore(Protocol):
 
 
 class TaskStore(Protocol):
-    """Task records: exactly-once bookkeeping by attempt."""
+    """Task records: exactly-once bookkeeping by attempt.
+
+    Where a task has parts, they are published, claimed and finished in its stead, by the same methods,
+    and every change of a part brings the task in line with `services.core.parts.task_of_parts` in the
+    same transaction. Listings, counts and changes show whole tasks only, as does all of `JobStore`.
+    """
 
     def get_task(self, key: TaskKey) -> Task:
-        """Return it, or raise NotFound (`TASK_NOT_FOUND`)."""
+        """Return it (a part too, by its key), or raise NotFound (`TASK_NOT_FOUND`)."""
 
     def get_model(self, key: TaskKey) -> FittedModel:
         """The model of a DONE or DEGENERATE task.
@@ -150,10 +167,13 @@ class TaskStore(Protocol):
         """Counts by state, counted from the tasks."""
 
     def count_outstanding(self, job_id: str, published_since: datetime) -> int:
-        """Tasks that are RUNNING, or PENDING and published at or after this time."""
+        """Tasks that are RUNNING, or PENDING and published at or after this time; each part counts as one."""
 
     def unpublished_tasks(self, job_id: str, published_before: datetime, limit: int) -> tuple[TaskKey, ...]:
-        """PENDING tasks never published, or last published before this time; by key, at most `limit`."""
+        """PENDING tasks never published, or last published before this time; by key, at most `limit`.
+
+        Of a task with parts those of the parts for which this holds, never the task itself.
+        """
 
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
         """Note that the queue confirmed them."""
@@ -164,7 +184,7 @@ class TaskStore(Protocol):
         """Take those that are PENDING, or RUNNING with a lease that ended before now.
 
         They become RUNNING under this attempt (attempts + 1, started_at = now). Atomic per task: of two
-        claims at once, one gets it. Unknown keys and tasks of ended jobs are passed over.
+        claims at once, one gets it. Unknown keys, tasks of ended jobs and tasks with parts are passed over.
         """
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:

@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     bundle_seconds: float = Field(
         1.5, gt=0, le=60, description="Work that travels in one message, at most about this long."
     )
+    part_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=86400,
+        description="A task thought to take longer is run in parts, each with some of its starts.",
+    )
     sweep_seconds: float = Field(2.0, gt=0, le=600, description="Pause between two sweeps for what got lost.")
     republish_seconds: float = Field(
         120.0,

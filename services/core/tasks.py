@@ -11,7 +11,9 @@ from services.core.covariance import Covariance
 from services.core.models import FittedModel
 
 __all__ = [
+    "WHOLE",
     "Bundle",
+    "Part",
     "Task",
     "TaskCounts",
     "TaskFilter",
@@ -40,35 +42,84 @@ class TaskState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """Some of the starts of a task, `n_starts` of them from number `first_start` on."""
+
+    first_start: int
+    n_starts: int
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read `first_start+n_starts`; ValueError when it is not that."""
+        first_start, n_starts = map(int, text.split("+"))
+        if first_start < 0 or n_starts < 1:
+            raise ValueError(f"{text} is no part: it begins at 0 or later and has at least one start.")
+        return cls(first_start, n_starts)
+
+    def __str__(self) -> str:
+        return f"{self.first_start}+{self.n_starts}"
+
+
+# In place of a part: all starts of a task, however many its job asks for. It comes before every part.
+WHOLE = Part(0, 0)
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class TaskKey:
-    """What identifies a task: its job, experiment (from 0), number of clusters k and covariance."""
+    """What identifies a task: its job, experiment (from 0), number of clusters k and covariance.
+
+    A task that is spread over workers has parts, which are run in its stead; the key of one names the
+    task and the starts. Only workers, the scheduler and the stores ever see such keys.
+    """
 
     job_id: str
     experiment: int
     k: int
     covariance: Covariance
+    part: Part = WHOLE
 
     @property
     def id(self) -> str:
-        """`job/experiment/k/covariance`: the primary key in every store."""
-        return f"{self.job_id}/{self.experiment}/{self.k}/{self.covariance}"
+        """`job/experiment/k/covariance`, of a part with `@first_start+n_starts` behind it."""
+        return f"{self.job_id}/{self.experiment}/{self.k}/{self.covariance}{self._suffix}"
 
     @property
     def short_id(self) -> str:
-        """`experiment-k-covariance`: the last segment of the public name."""
-        return f"{self.experiment}-{self.k}-{self.covariance}"
+        """`experiment-k-covariance`, the last segment of the public name; of a part as in `id`."""
+        return f"{self.experiment}-{self.k}-{self.covariance}{self._suffix}"
+
+    @property
+    def is_part(self) -> bool:
+        """Whether this is a part, not a whole task."""
+        return self.part != WHOLE
+
+    @property
+    def whole(self) -> TaskKey:
+        """The key of the task that this is a part of; of a whole task, itself."""
+        if self.part == WHOLE:
+            return self
+        return TaskKey(self.job_id, self.experiment, self.k, self.covariance)
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.part == WHOLE else f"@{self.part}"
 
     @classmethod
     def parse(cls, task_id: str) -> TaskKey:
-        """Read `job/experiment/k/covariance`; ValueError when it is not one."""
-        job_id, experiment, k, covariance = task_id.split("/")
-        return cls(job_id, int(experiment), int(k), Covariance(covariance))
+        """Read an `id`; ValueError when it is not one."""
+        job_id, experiment, k, rest = task_id.split("/")
+        return cls._read(job_id, experiment, k, rest)
 
     @classmethod
     def parse_short(cls, job_id: str, short_id: str) -> TaskKey:
-        """Read `experiment-k-covariance`; ValueError when it is not one."""
-        experiment, k, covariance = short_id.split("-", 2)
-        return cls(job_id, int(experiment), int(k), Covariance(covariance))
+        """Read a `short_id`; ValueError when it is not one."""
+        experiment, k, rest = short_id.split("-", 2)
+        return cls._read(job_id, experiment, k, rest)
+
+    @classmethod
+    def _read(cls, job_id: str, experiment: str, k: str, rest: str) -> TaskKey:
+        covariance, at, part = rest.partition("@")
+        return cls(job_id, int(experiment), int(k), Covariance(covariance), Part.parse(part) if at else WHOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +149,15 @@ class TaskResult:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as stored.
+    """A task as stored, or a part of one.
 
     Attributes:
         revision: the job's revision at which this task last changed.
-        attempts: how many times it was claimed.
-        attempt_id: of the claim that runs it (RUNNING) or ended it.
-        lease_until: when a RUNNING task falls back to PENDING unless renewed.
-        published_at: when a bundle with it was last confirmed by the queue.
-        seconds: compute time of the attempt that ended it.
+        attempts: how many times it was claimed; with parts, the part that was claimed most often.
+        attempt_id: of the claim that runs it (RUNNING) or ended it; "" for a task with parts.
+        lease_until: when a RUNNING task falls back to PENDING unless renewed; None with parts.
+        published_at: when a bundle with it was last confirmed by the queue; None with parts.
+        seconds: compute time of the attempt that ended it; with parts, the sum over them.
         error: the reason of an ERROR, a sentence, else "".
     """
 

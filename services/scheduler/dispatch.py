@@ -10,7 +10,7 @@ import structlog
 from services.core.clock import Clock
 from services.core.errors import NotFound, Unavailable
 from services.core.jobs import Job, JobState
-from services.core.planning import MAX_BUNDLE_TASKS, plan_tasks
+from services.core.planning import MAX_BUNDLE_TASKS, plan_parts
 from services.core.ports import Store, TaskQueue
 from services.core.settings import Settings
 from services.core.tasks import TaskCounts
@@ -75,7 +75,7 @@ class Dispatcher:
             return Turn.SETTLED
 
     def _expand(self, job: Job) -> Job:
-        keys = tuple(plan_tasks(job))
+        keys = tuple(plan_parts(job, self._settings.part_seconds))
         if not keys:
             job = self._store.fail_job(
                 job.id, "The job has no task: its spec names no covariance or no K.", self._clock()
@@ -84,7 +84,12 @@ class Dispatcher:
             return job
         job = self._store.start_job(job.id, keys, self._clock())
         if job.state is JobState.RUNNING:
-            self._logger.info("job started", job_id=job.id, tasks=len(keys))
+            self._logger.info(
+                "job started",
+                job_id=job.id,
+                tasks=job.spec.n_tasks,
+                parts=sum(key.is_part for key in keys),
+            )
         return job
 
     def _top_up(self, job: Job) -> Turn:
@@ -136,7 +141,7 @@ class Dispatcher:
         return Turn.MORE if free > count and len(keys) > len(published) else Turn.SETTLED
 
     def _costs(self, job: Job) -> JobCosts:
-        return job_costs(job.spec, job.row_count, self._settings.bundle_seconds)
+        return job_costs(job.spec, job.row_count, self._settings.bundle_seconds, self._settings.part_seconds)
 
     def _close(self, job: Job) -> Turn:
         closed = self._store.close_job(job.id, self._clock())

@@ -17,6 +17,7 @@ from services.core.planning import (
     estimate_job_seconds,
     estimate_task_seconds,
     publish_window,
+    task_parts,
 )
 from services.core.tasks import Bundle, TaskKey
 
@@ -29,27 +30,41 @@ class JobCosts:
 
     Attributes:
         task_seconds: by (k, covariance); every experiment costs the same.
-        cumulative_seconds: entry i is the cost of the first i tasks of one experiment, in plan order.
+        cumulative_parts: entry i is how many parts the first i tasks of one experiment have in plan
+            order; a task that is run in one go counts as one.
+        cumulative_seconds: entry i is the cost of the first i such parts.
         bundle_seconds: work that one bundle of this job should hold.
+        n_init: starts of a task.
     """
 
     task_seconds: Mapping[tuple[int, Covariance], float]
+    cumulative_parts: tuple[int, ...]
     cumulative_seconds: tuple[float, ...]
     bundle_seconds: float
+    n_init: int
 
     def of(self, key: TaskKey) -> float:
-        """Estimated compute time of one task, in seconds."""
-        return self.task_seconds[key.k, key.covariance]
+        """Estimated compute time of one task or part, in seconds."""
+        seconds = self.task_seconds[key.k, key.covariance]
+        return seconds * key.part.n_starts / self.n_init if key.is_part else seconds
 
-    def of_first(self, count: int) -> float:
-        """Estimated compute time of the first `count` tasks of the job in plan order, in seconds."""
-        experiments, rest = divmod(count, len(self.task_seconds))
+    def of_first(self, n_parts: int) -> float:
+        """Estimated compute time of the first `n_parts` parts of the job in plan order, in seconds."""
+        experiments, rest = divmod(n_parts, len(self.cumulative_seconds) - 1)
         return experiments * self.cumulative_seconds[-1] + self.cumulative_seconds[rest]
+
+    def parts_of_first(self, n_tasks: int) -> int:
+        """How many parts the first `n_tasks` tasks of the job have, in plan order."""
+        experiments, rest = divmod(n_tasks, len(self.cumulative_parts) - 1)
+        return experiments * self.cumulative_parts[-1] + self.cumulative_parts[rest]
 
 
 @lru_cache(maxsize=256)
-def job_costs(spec: JobSpec, n: int, longest_seconds: float) -> JobCosts:
-    """Estimate every task of a job with n rows; its bundles hold at most about `longest_seconds`."""
+def job_costs(spec: JobSpec, n: int, longest_seconds: float, part_seconds: float) -> JobCosts:
+    """Estimate every task of a job with n rows, and its parts of at most about `part_seconds`.
+
+    Its bundles hold at most about `longest_seconds`.
+    """
     d = len(spec.columns)
     seconds = {
         (k, covariance): estimate_task_seconds(
@@ -58,10 +73,14 @@ def job_costs(spec: JobSpec, n: int, longest_seconds: float) -> JobCosts:
         for k in range(1, spec.max_k + 1)
         for covariance in spec.covariances
     }
+    counts = {cost: len(task_parts(spec, n, *cost, part_seconds)) for cost in seconds}
+    parts = (seconds[cost] / count for cost, count in counts.items() for _ in range(count))
     return JobCosts(
         task_seconds=seconds,
-        cumulative_seconds=tuple(itertools.accumulate(seconds.values(), initial=0.0)),
+        cumulative_parts=tuple(itertools.accumulate(counts.values(), initial=0)),
+        cumulative_seconds=tuple(itertools.accumulate(parts, initial=0.0)),
         bundle_seconds=bundle_seconds(estimate_job_seconds(spec, n), longest_seconds),
+        n_init=spec.n_init,
     )
 
 
@@ -80,16 +99,17 @@ def lost_before(
 def free_bundles(costs: JobCosts, *, slots: int, ended: int, outstanding: int) -> int:
     """How many more bundles of a job may be published now.
 
-    The store counts tasks; the window is in bundles. Tasks are published and end in about plan order, so
-    the outstanding ones are taken to be those behind the ended ones. Where that is wrong (a retry), the
-    window is somewhat too large or small; it is never closed while fewer tasks than bundles are out.
+    The store counts tasks and parts; the window is in bundles. They are published and end in about plan
+    order, so the outstanding ones are taken to be those behind the ended tasks. Where that is wrong (a
+    retry), the window is somewhat too large or small; it is never closed while fewer are out than bundles.
 
     Args:
         slots: bundles that all workers can run at once.
         ended: tasks in a terminal state.
-        outstanding: tasks that run, or are published and not lost.
+        outstanding: tasks and parts that run, or are published and not lost.
     """
-    seconds = costs.of_first(ended + outstanding) - costs.of_first(ended)
+    first = costs.parts_of_first(ended)
+    seconds = costs.of_first(first + outstanding) - costs.of_first(first)
     outstanding_bundles = min(outstanding, math.ceil(seconds / costs.bundle_seconds))
     return max(0, publish_window(slots) - outstanding_bundles)
 
@@ -103,5 +123,5 @@ def turn_bundles(free: int, slots: int) -> int:
 
 
 def choose_bundles(costs: JobCosts, keys: Iterable[TaskKey], count: int) -> tuple[Bundle, ...]:
-    """The first `count` bundles of these unpublished tasks."""
+    """The first `count` bundles of these unpublished tasks and parts."""
     return tuple(itertools.islice(bundle_tasks(keys, costs.of, costs.bundle_seconds), count))

@@ -1,4 +1,4 @@
-"""Fitting: one task from a matrix to its outcome. Pure computation."""
+"""Fitting: one task, or a part of one, from a matrix to its outcome. Pure computation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ckernel
 from services.core.jobs import JobSpec
 from services.core.models import FittedModel
 from services.core.planning import task_seed
-from services.core.tasks import TaskKey, TaskOutcome, TaskResult, TaskState
+from services.core.tasks import Part, TaskKey, TaskOutcome, TaskResult, TaskState
 from services.tables import Matrix
 
 __all__ = ["Fit", "failed", "fit_task"]
@@ -26,7 +26,7 @@ def fit_task(
     fit: Fit = ckernel.fit,
     timer: Callable[[], float] = time.perf_counter,
 ) -> TaskOutcome:
-    """Fit one task on one thread; the same arguments give the same bits.
+    """Fit one task, or a part of one, on one thread; the same arguments give the same bits.
 
     Args:
         matrix: the job's columns, (n, d), in the space they are clustered in.
@@ -35,16 +35,18 @@ def fit_task(
     Raises:
         ValueError: the kernel refuses the data; the message says why.
     """
+    part = key.part if key.is_part else Part(0, spec.n_init)
     began = timer()
     fitted = fit(
         matrix.values,
         key.k,
         str(key.covariance),
         assignment=str(spec.assignment),
-        n_init=spec.n_init,
+        n_init=part.n_starts,
         max_iter=spec.max_iter,
         seed=task_seed(spec.seed, key),
         threads=1,
+        first_start=part.first_start,
     )
     seconds = timer() - began
     result = TaskResult(

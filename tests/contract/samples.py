@@ -26,7 +26,7 @@ from services.core.datasets import (
 from services.core.jobs import Job, JobSpec
 from services.core.models import FittedModel
 from services.core.ports import Store
-from services.core.tasks import TaskKey, TaskOutcome, TaskResult, TaskState
+from services.core.tasks import Part, TaskKey, TaskOutcome, TaskResult, TaskState
 
 T = TypeVar("T")
 
@@ -103,6 +103,18 @@ def start_job(store: Store, n: int = 6, **fields: Any) -> tuple[Job, tuple[TaskK
     store.insert_job(job)
     keys = make_keys(job, n)
     return store.start_job(job.id, keys, NOW), keys
+
+
+def start_job_in_parts(store: Store, *n_parts: int) -> tuple[Job, tuple[TaskKey, ...], tuple[TaskKey, ...]]:
+    """A RUNNING job of tasks with so many parts each (1: none), its tasks, and what is run of it."""
+    job = store.insert_job(make_job(store.insert_dataset(make_dataset())))
+    tasks = make_keys(job, len(n_parts))
+    units = tuple(
+        task if count == 1 else replace(task, part=Part(7 * index, 7))
+        for task, count in zip(tasks, n_parts, strict=True)
+        for index in range(count)
+    )
+    return store.start_job(job.id, units, NOW), tasks, units
 
 
 def make_result(bic: float = -4381.524083, **fields: Any) -> TaskResult:

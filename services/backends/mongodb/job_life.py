@@ -9,10 +9,19 @@ from services.backends.documents import Document
 from services.backends.mongodb.database import Database, Transaction
 from services.backends.mongodb.jobs import fetch_job
 from services.backends.mongodb.models import remove_models
-from services.backends.mongodb.records import KEY_FIELDS, NEW_TASK, read_key_record, task_record
+from services.backends.mongodb.parts import remove_part_models
+from services.backends.mongodb.records import (
+    KEY_FIELDS,
+    NEW_TASK,
+    PARTS,
+    WHOLES,
+    read_key_record,
+    task_record,
+)
 from services.backends.mongodb.task_listings import count_by_state
 from services.backends.sqlite.task_rows import task_not_found
 from services.core.jobs import Job, JobState, state_when_all_ended
+from services.core.parts import with_parts_counted
 from services.core.tasks import TaskKey, TaskState
 
 __all__ = ["MongoJobLife"]
@@ -43,14 +52,16 @@ class MongoJobLife:
                 record["_id"]
                 for record in collections.tasks.find({"job_id": job_id}, {"_id": True}, session=session)
             }
-            new = [key for key in sorted(set(keys)) if key.id not in there]
+            new = with_parts_counted(key for key in keys if key.whole.id not in there)
             if not new and job.state is JobState.RUNNING:
                 return job
             revision = _next_revision(transaction, job_id)
             # All at once, as a job whose tasks are there in part could be closed before its time.
             if new:
                 collections.tasks.insert_many(
-                    [task_record(key, revision) for key in new], ordered=False, session=session
+                    [task_record(key, n_parts, revision) for key, n_parts in sorted(new.items())],
+                    ordered=False,
+                    session=session,
                 )
             if job.state is JobState.PENDING:
                 return _set(transaction, job_id, {"state": JobState.RUNNING.value, "started_at": now})
@@ -89,7 +100,7 @@ class MongoJobLife:
             collections, session = transaction.collections, transaction.session
             job = fetch_job(collections, job_id, session)
             if keys is None:
-                again = _find(transaction, {"job_id": job_id, "state": TaskState.ERROR.value})
+                again = _find(transaction, {"job_id": job_id, "state": TaskState.ERROR.value, **WHOLES})
                 if (
                     job.state is JobState.FAILED
                     and collections.tasks.find_one({"job_id": job_id}, {"_id": True}, session=session) is None
@@ -97,7 +108,7 @@ class MongoJobLife:
                     _next_revision(transaction, job_id)
                     return _reopen(transaction, job_id, JobState.PENDING)
             else:
-                named = {"job_id": job_id, "_id": {"$in": [key.id for key in keys]}}
+                named = {"job_id": job_id, "_id": {"$in": [key.id for key in keys]}, **WHOLES}
                 known = set(_find(transaction, named))
                 for key in keys:
                     if key not in known:
@@ -105,6 +116,8 @@ class MongoJobLife:
                 again = _find(transaction, {**named, "state": {"$in": _TERMINAL}})
             if not again:
                 return job
+            tasks = set(again)
+            again += [key for key in _find(transaction, {"job_id": job_id, **PARTS}) if key.whole in tasks]
             revision = _next_revision(transaction, job_id)
             # started_at stays: it says when the last attempt began.
             collections.tasks.update_many(
@@ -137,6 +150,7 @@ class MongoJobLife:
                 },
                 session=session,
             )
+            remove_part_models(transaction, job_id)
             return _end(transaction, job_id, state, failure, now)
 
         return self._database.change(job_id, stop)

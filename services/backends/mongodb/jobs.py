@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_sort_key
-from services.backends.mongodb.records import job_record, read_job_record, read_task_record
+from services.backends.mongodb.records import WHOLES, job_record, read_job_record, read_task_record
 from services.backends.mongodb.revisions import RevisionWatch
 from services.backends.sqlite.datasets import dataset_not_found
 from services.backends.sqlite.jobs import job_not_found
@@ -134,7 +134,9 @@ class MongoJobs:
         with self._database.calls() as collections:
             records = list(
                 collections.tasks.find(
-                    {"job_id": job_id, "revision": {"$gt": revision}}, sort=_BY_REVISION, limit=limit
+                    {"job_id": job_id, "revision": {"$gt": revision}, **WHOLES},
+                    sort=_BY_REVISION,
+                    limit=limit,
                 )
             )
             if len(records) == limit:
@@ -146,7 +148,7 @@ class MongoJobs:
                 records += (
                     record
                     for record in collections.tasks.find(
-                        {"job_id": job_id, "revision": last}, sort=_BY_REVISION
+                        {"job_id": job_id, "revision": last, **WHOLES}, sort=_BY_REVISION
                     )
                     if record["_id"] not in seen
                 )

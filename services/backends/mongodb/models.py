@@ -17,7 +17,7 @@ from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Transaction
 from services.core.tasks import TaskKey
 
-__all__ = ["CHUNK_BYTES", "read_model", "remove_models", "remove_writing", "write_models"]
+__all__ = ["CHUNK_BYTES", "move_model", "read_model", "remove_models", "remove_writing", "write_models"]
 
 CHUNK_BYTES = 8 << 20  # MongoDB refuses documents above 16 MiB
 # One message to the server has at most this many bytes, so that it never has to be large.
@@ -60,6 +60,15 @@ def remove_models(transaction: Transaction, keys: Sequence[TaskKey], *, but: str
             },
             session=transaction.session,
         )
+
+
+def move_model(transaction: Transaction, part: TaskKey, named: Mapping[str, Any]) -> None:
+    """Make the model of a part that of its task, which has to name it from now on."""
+    transaction.collections.models.update_many(
+        {"job_id": part.job_id, "task_id": part.id, "model_id": named["id"]},
+        {"$set": {"task_id": part.whole.id}},
+        session=transaction.session,
+    )
 
 
 def remove_writing(collections: Collections, keys: Sequence[TaskKey], writing: str) -> None:

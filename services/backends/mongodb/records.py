@@ -19,11 +19,14 @@ from services.core.covariance import Covariance
 from services.core.datasets import Dataset
 from services.core.errors import DataLoss
 from services.core.jobs import Job, JobState
-from services.core.tasks import Task, TaskKey, TaskState
+from services.core.tasks import Part, Task, TaskKey, TaskState
 
 __all__ = [
     "KEY_FIELDS",
     "NEW_TASK",
+    "PARTS",
+    "RUNNABLE",
+    "WHOLES",
     "dataset_record",
     "job_record",
     "read_dataset_record",
@@ -34,7 +37,11 @@ __all__ = [
     "to_millis",
 ]
 
-KEY_FIELDS = ("job_id", "experiment", "k", "covariance")
+KEY_FIELDS = ("job_id", "experiment", "k", "covariance", "first_start", "n_starts")
+# What users see of the tasks, and what is published, claimed and finished.
+WHOLES: Mapping[str, Any] = {"n_starts": 0}
+RUNNABLE: Mapping[str, Any] = {"n_parts": 0}
+PARTS: Mapping[str, Any] = {"n_starts": {"$gt": 0}}
 
 # A task that nobody has claimed, and what a retry sets back to: all but what tells of earlier claims.
 NEW_TASK: Mapping[str, Any] = {
@@ -110,14 +117,17 @@ def read_job_record(record: Mapping[str, Any]) -> Job:
         )
 
 
-def task_record(key: TaskKey, revision: int) -> Document:
-    """The document of a new task."""
+def task_record(key: TaskKey, n_parts: int, revision: int) -> Document:
+    """The document of a new task, or of a part of one."""
     return {
         "_id": key.id,
         "job_id": key.job_id,
         "experiment": key.experiment,
         "k": key.k,
         "covariance": key.covariance.value,
+        "first_start": key.part.first_start,
+        "n_starts": key.part.n_starts,
+        "n_parts": n_parts,
         "revision": revision,
         "attempts": 0,
         "started_at": None,
@@ -128,7 +138,13 @@ def task_record(key: TaskKey, revision: int) -> Document:
 def read_key_record(record: Mapping[str, Any]) -> TaskKey:
     """Read the `KEY_FIELDS` of a task; DataLoss when they are damaged."""
     with _reading(f"task {record.get('_id')}"):
-        return TaskKey(record["job_id"], record["experiment"], record["k"], Covariance(record["covariance"]))
+        return TaskKey(
+            record["job_id"],
+            record["experiment"],
+            record["k"],
+            Covariance(record["covariance"]),
+            Part(record["first_start"], record["n_starts"]),
+        )
 
 
 def read_task_record(record: Mapping[str, Any]) -> Task:

@@ -5,6 +5,7 @@
 | datasets | id | a dataset; `jobs_made` is raised by every job made of it |
 | jobs | id | a job and its revision |
 | tasks | job/experiment/k/covariance | a task, the revision of its last change, which model it has |
+| | the same and @first start+starts | a part of a task (`n_starts` > 0); a task has `n_parts` of them |
 | models | task/model id/number | one chunk of an encoded model |
 | leases | name | who holds a named lease, and until when |
 | writers | session | which process changes the store in this session; see `writers` |
@@ -29,6 +30,7 @@ __all__ = ["SCHEMA_VERSION", "prepare_schema"]
 SCHEMA_VERSION = 1
 
 _KEY = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
+_PART = [("first_start", ASCENDING), ("n_starts", ASCENDING)]
 _NEWEST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 _RUNNING = {"state": "running"}
 _BY_REQUEST = IndexModel(
@@ -51,9 +53,13 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _BY_REQUEST,
     ],
     "tasks": [
-        IndexModel([("job_id", ASCENDING), *_KEY], name="by_key"),
-        IndexModel([("job_id", ASCENDING), ("state", ASCENDING), *_KEY], name="by_state"),
-        IndexModel([("job_id", ASCENDING), ("revision", ASCENDING), *_KEY], name="by_revision"),
+        IndexModel([("job_id", ASCENDING), *_KEY, *_PART], name="by_key"),
+        IndexModel([("job_id", ASCENDING), ("state", ASCENDING), *_KEY, *_PART], name="by_state"),
+        IndexModel(
+            [("job_id", ASCENDING), ("revision", ASCENDING), *_KEY],
+            name="by_revision",
+            partialFilterExpression={"n_starts": 0},
+        ),
         IndexModel([("attempt_id", ASCENDING)], name="running", partialFilterExpression=_RUNNING),
         IndexModel([("lease_until", ASCENDING)], name="leased", partialFilterExpression=_RUNNING),
     ],

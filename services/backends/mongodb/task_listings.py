@@ -12,7 +12,13 @@ from services.backends.mongodb.database import Collections, Database
 from services.backends.mongodb.jobs import fetch_job
 from services.backends.mongodb.models import read_model
 from services.backends.mongodb.positions import behind
-from services.backends.mongodb.records import KEY_FIELDS, read_key_record, read_task_record
+from services.backends.mongodb.records import (
+    KEY_FIELDS,
+    RUNNABLE,
+    WHOLES,
+    read_key_record,
+    read_task_record,
+)
 from services.backends.sort_keys import read_sort_key
 from services.backends.sqlite.task_rows import bic_column, task_not_found
 from services.core.errors import DataLoss, NotFound
@@ -75,7 +81,7 @@ class MongoTaskListings:
         """See the port. Tasks without a score, or with NaN for one, come last by BIC."""
         by_bic = order is TaskOrder.BIC_DESCENDING
         position = _behind_bic(page) if by_bic else _behind_key(page)
-        wanted = {"job_id": job_id, **_conditions(task_filter), **position}
+        wanted = {"job_id": job_id, **WHOLES, **_conditions(task_filter), **position}
         with self._database.calls() as collections:
             fetch_job(collections, job_id)
             records = list(
@@ -89,7 +95,8 @@ class MongoTaskListings:
     def all_tasks(self, job_id: str) -> tuple[Task, ...]:
         """See the port."""
         with self._database.calls() as collections:
-            return tuple(map(read_task_record, collections.tasks.find({"job_id": job_id}, sort=_BY_KEY)))
+            records = collections.tasks.find({"job_id": job_id, **WHOLES}, sort=_BY_KEY)
+            return tuple(map(read_task_record, records))
 
     def count_tasks(self, job_id: str) -> TaskCounts:
         """See the port."""
@@ -102,6 +109,7 @@ class MongoTaskListings:
             return collections.tasks.count_documents(
                 {
                     "job_id": job_id,
+                    **RUNNABLE,
                     "$or": [
                         {"state": "running"},
                         {"state": "pending", "published_at": {"$gte": published_since}},
@@ -117,10 +125,11 @@ class MongoTaskListings:
                     {
                         "job_id": job_id,
                         "state": "pending",
+                        **RUNNABLE,
                         "$or": [{"published_at": None}, {"published_at": {"$lt": published_before}}],
                     },
                     dict.fromkeys(KEY_FIELDS, True),
-                    sort=_BY_KEY,
+                    sort=[*_BY_KEY, ("first_start", ASCENDING)],
                     limit=limit,
                 )
             )
@@ -128,9 +137,9 @@ class MongoTaskListings:
 
 
 def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:
-    """Counts by state, counted from the tasks."""
+    """Counts by state, counted from the whole tasks."""
     groups = collections.tasks.aggregate(
-        [{"$match": {"job_id": job_id}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}],
+        [{"$match": {"job_id": job_id, **WHOLES}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}],
         session=session,
     )
     return TaskCounts({TaskState(group["_id"]): group["count"] for group in groups})

@@ -11,13 +11,14 @@ from pymongo import UpdateOne
 from services.backends.documents import Document, result_document
 from services.backends.mongodb.database import Database, Transaction
 from services.backends.mongodb.models import remove_models, remove_writing, write_models
-from services.backends.mongodb.records import KEY_FIELDS, read_key_record
+from services.backends.mongodb.parts import align
+from services.backends.mongodb.records import KEY_FIELDS, RUNNABLE, read_key_record
 from services.backends.sqlite.task_rows import bic_column
 from services.core.tasks import TaskKey, TaskOutcome, TaskState
 
 __all__ = ["MongoTasks"]
 
-_BOOKKEEPING = dict.fromkeys((*KEY_FIELDS, "state", "attempt_id", "attempts", "lease_until"), True)
+_BOOKKEEPING = dict.fromkeys((*KEY_FIELDS, "n_parts", "state", "attempt_id", "attempts", "lease_until"), True)
 _RELEASED: Mapping[str, Any] = {
     "state": TaskState.PENDING.value,
     "attempt_id": "",
@@ -51,7 +52,7 @@ class MongoTasks:
             "lease_until": lease_until,
             "started_at": now,
         }
-        return self._change_named(keys, _is_free_at(now), {"$set": claimed, "$inc": {"attempts": 1}})
+        return self._change_named(keys, _is_free_at(now), {"$set": claimed, "$inc": {"attempts": 1}}, now)
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
         """See the port."""
@@ -69,7 +70,7 @@ class MongoTasks:
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        return self._change_running({"attempt_id": attempt_id}, {"$set": _RELEASED})
+        return self._change_running({"attempt_id": attempt_id}, {"$set": _RELEASED}, now)
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
@@ -80,39 +81,55 @@ class MongoTasks:
             "ended_at": now,
             "error": error,
         }
-        return self._change_named(keys, _is_free_at(now), {"$set": failed})
+        return self._change_named(keys, _is_free_at(now), {"$set": failed}, now)
 
     def expire_leases(self, now: datetime) -> tuple[str, ...]:
         """See the port."""
-        lost = self._change_running({"lease_until": {"$lt": now}}, {"$set": _TO_PENDING})
+        lost = self._change_running({"lease_until": {"$lt": now}}, {"$set": _TO_PENDING}, now)
         return tuple(dict.fromkeys(key.job_id for key in lost))
 
     def _change_named(
-        self, keys: Sequence[TaskKey], holds: Callable[[Document], bool], update: Document
+        self,
+        keys: Sequence[TaskKey],
+        holds: Callable[[Document], bool],
+        update: Document,
+        moved_at: datetime | None = None,
     ) -> tuple[TaskKey, ...]:
-        """Change those of the tasks for which the condition holds; return them in the order given."""
+        """Change those of the tasks for which the condition holds; return them in the order given.
+
+        `moved_at` is given where the change is one of state, which the tasks of parts have to follow.
+        """
         changed: set[TaskKey] = set()
         for job_id, of_job in _by_job(keys).items():
-            changed.update(self._change(job_id, _named(of_job), holds, update))
+            changed.update(self._change(job_id, _named(of_job), holds, update, moved_at))
         return tuple(key for key in dict.fromkeys(keys) if key in changed)
 
-    def _change_running(self, condition: Document, update: Document) -> tuple[TaskKey, ...]:
+    def _change_running(
+        self, condition: Document, update: Document, moved_at: datetime | None = None
+    ) -> tuple[TaskKey, ...]:
         """Change every RUNNING task for which the condition holds; return them by key."""
-        running = {"state": TaskState.RUNNING.value, **condition}
+        running = {"state": TaskState.RUNNING.value, **RUNNABLE, **condition}
         # Asked first: there is nothing almost every time, and then nobody has to wait for a turn.
         with self._database.calls() as collections:
             job_ids = sorted(collections.tasks.distinct("job_id", running))
         return tuple(
-            key for job_id in job_ids for key in sorted(self._change(job_id, running, _is_of(job_id), update))
+            key
+            for job_id in job_ids
+            for key in sorted(self._change(job_id, running, _is_of(job_id), update, moved_at))
         )
 
     def _change(
-        self, job_id: str, wanted: Document, holds: Callable[[Document], bool], update: Document
+        self,
+        job_id: str,
+        wanted: Document,
+        holds: Callable[[Document], bool],
+        update: Document,
+        moved_at: datetime | None,
     ) -> list[TaskKey]:
         def change(transaction: Transaction) -> list[TaskKey]:
             revision = transaction.next_revision(job_id)
             changed = [] if revision is None else list(_find(transaction, wanted, holds))
-            if not changed:
+            if revision is None or not changed:
                 transaction.undo()
                 return []
             # By nothing but `_id`: what was found cannot have changed since, the revision sees to that.
@@ -121,6 +138,8 @@ class MongoTasks:
                 {**update, "$set": {**update["$set"], "revision": revision}},
                 session=transaction.session,
             )
+            if moved_at is not None:
+                align(transaction, changed, revision, moved_at)
             return changed
 
         return self._database.change(job_id, change)
@@ -142,7 +161,7 @@ class MongoTasks:
             revision = transaction.next_revision(job_id)
             attempts = {} if revision is None else _find(transaction, _named(by_key), holds)
             held = list(attempts)
-            if not held:
+            if revision is None or not held:
                 transaction.undo()
                 return []
             transaction.collections.tasks.bulk_write(
@@ -158,6 +177,7 @@ class MongoTasks:
             )
             # What attempts left that died while they wrote: almost always there were none.
             remove_models(transaction, [key for key in held if attempts[key] > 1], but=writing)
+            align(transaction, held, revision, now)
             return held
 
         # When this fails, whether it was committed may be unknown. What was written stays then: if no task
@@ -179,11 +199,13 @@ def _is_of(job_id: str) -> Callable[[Document], bool]:
 
 
 def _is_unfinished(record: Document) -> bool:
-    return not TaskState(record["state"]).is_terminal
+    return not record["n_parts"] and not TaskState(record["state"]).is_terminal
 
 
 def _is_free_at(now: datetime) -> Callable[[Document], bool]:
     def is_free(record: Document) -> bool:
+        if record["n_parts"]:
+            return False
         if record["state"] == TaskState.RUNNING.value:
             return bool(record["lease_until"] < now)
         return bool(record["state"] == TaskState.PENDING.value)

@@ -7,9 +7,11 @@ from datetime import datetime
 
 from services.backends.sqlite.database import Database, Transaction
 from services.backends.sqlite.jobs import fetch_job
-from services.backends.sqlite.records import KEY_COLUMNS, key_row, read_key_row, to_micros
+from services.backends.sqlite.parts import PARTS_OF, whole_row
+from services.backends.sqlite.records import KEY_COLUMNS, WHOLES, key_row, read_key_row, to_micros
 from services.backends.sqlite.task_rows import KEY_IS, change, counts, task_not_found
 from services.core.jobs import Job, JobState, state_when_all_ended
+from services.core.parts import with_parts_counted
 from services.core.tasks import TaskKey, TaskState
 
 __all__ = ["SqliteJobLife"]
@@ -28,13 +30,18 @@ class SqliteJobLife:
             job = fetch_job(transaction, job_id)
             if job.state.is_terminal:
                 return job
-            new = set(keys).difference(_keys(transaction, job_id))
+            known = _keys(transaction, job_id)
+            new = with_parts_counted(key for key in keys if key.whole not in known)
             if not new and job.state is JobState.RUNNING:
                 return job
             revision = transaction.next_revision(job_id)
             transaction.execute_many(
-                f"INSERT INTO tasks ({KEY_COLUMNS}, state, revision) VALUES (?, ?, ?, ?, ?, ?)",
-                [(*key_row(key), TaskState.PENDING.value, revision) for key in sorted(new)],
+                f"INSERT INTO tasks ({KEY_COLUMNS}, n_parts, state, revision) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (*key_row(key), n_parts, TaskState.PENDING.value, revision)
+                    for key, n_parts in sorted(new.items())
+                ],
             )
             if job.state is JobState.PENDING:
                 transaction.execute(
@@ -65,9 +72,9 @@ class SqliteJobLife:
         with self._database.write() as transaction:
             job = fetch_job(transaction, job_id)
             states = {
-                read_key_row(row[:4]): TaskState(row[4])
+                read_key_row(row[:6]): TaskState(row[6])
                 for row in transaction.all(
-                    f"SELECT {KEY_COLUMNS}, state FROM tasks WHERE job_id = ?", (job_id,)
+                    f"SELECT {KEY_COLUMNS}, state FROM tasks WHERE {WHOLES} AND job_id = ?", (job_id,)
                 )
             }
             if keys is None:
@@ -99,11 +106,13 @@ class SqliteJobLife:
                     job_id,
                 ),
             )
+            # Of parts only: the model of a task that is DONE is the task's.
+            transaction.execute("DELETE FROM models WHERE job_id = ? AND n_starts > 0", (job_id,))
             return _end(transaction, job_id, state, failure, now)
 
 
 def _keys(transaction: Transaction, job_id: str) -> set[TaskKey]:
-    rows = transaction.all(f"SELECT {KEY_COLUMNS} FROM tasks WHERE job_id = ?", (job_id,))
+    rows = transaction.all(f"SELECT {KEY_COLUMNS} FROM tasks WHERE {WHOLES} AND job_id = ?", (job_id,))
     return set(map(read_key_row, rows))
 
 
@@ -127,6 +136,8 @@ def _reopen(transaction: Transaction, job_id: str, state: JobState) -> Job:
 
 def _set_back(transaction: Transaction, keys: Sequence[TaskKey]) -> None:
     transaction.execute_many(f"DELETE FROM models WHERE {KEY_IS}", [key_row(key) for key in keys])
+    parts = f"SELECT {KEY_COLUMNS} FROM tasks WHERE {PARTS_OF}"
+    keys = [*keys, *(read_key_row(row) for key in keys for row in transaction.all(parts, whole_row(key)))]
     # started_at stays: it says when the last attempt began.
     change(
         transaction,

@@ -11,6 +11,7 @@ from services.backends.sqlite.failures import closed_store
 from services.backends.sqlite.records import (
     JOB_COLUMNS,
     TASK_COLUMNS,
+    WHOLES,
     job_row,
     read_job_row,
     read_task_row,
@@ -129,13 +130,13 @@ class SqliteJobs:
             # Tasks changed together share a revision. A cut among them would lose the rest of them
             # to a caller that goes on from the last revision it saw.
             last = transaction.one(
-                "SELECT revision FROM tasks WHERE job_id = ? AND revision > ? "
+                f"SELECT revision FROM tasks WHERE {WHOLES} AND job_id = ? AND revision > ? "
                 "ORDER BY revision LIMIT 1 OFFSET ?",
                 (job_id, revision, limit - 1),
             )
             until = (2**63 - 1,) if last is None else last
             rows = transaction.all(
-                f"SELECT {TASK_COLUMNS} FROM tasks WHERE job_id = ? AND revision > ? "
+                f"SELECT {TASK_COLUMNS} FROM tasks WHERE {WHOLES} AND job_id = ? AND revision > ? "
                 "AND revision <= ? ORDER BY revision, experiment, k, covariance",
                 (job_id, revision, *until),
             )

@@ -21,17 +21,20 @@ from services.core.covariance import Covariance
 from services.core.datasets import Dataset
 from services.core.errors import DataLoss
 from services.core.jobs import Job, JobState
-from services.core.tasks import Task, TaskKey, TaskResult, TaskState
+from services.core.tasks import Part, Task, TaskKey, TaskResult, TaskState
 
 __all__ = [
     "DATASET_COLUMNS",
     "JOB_COLUMNS",
     "KEY_COLUMNS",
+    "RUNNABLE",
     "TASK_COLUMNS",
+    "WHOLES",
     "dataset_row",
     "from_micros",
     "job_row",
     "key_row",
+    "micros_or_none",
     "read_dataset_row",
     "read_job_row",
     "read_key_row",
@@ -45,11 +48,15 @@ JOB_COLUMNS = (
     "id, owner, display_name, spec, row_count, skipped_row_count, created_at, state, started_at, "
     "ended_at, revision, failure, request_id, dataset_id"
 )
-KEY_COLUMNS = "job_id, experiment, k, covariance"
+KEY_COLUMNS = "job_id, experiment, k, covariance, first_start, n_starts"
 TASK_COLUMNS = (
     f"{KEY_COLUMNS}, state, revision, attempts, attempt_id, lease_until, published_at, started_at, "
     "ended_at, seconds, result, error"
 )
+
+# What users see of the tasks, and what is published, claimed and finished.
+WHOLES = "n_starts = 0"
+RUNNABLE = "n_parts = 0"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -58,6 +65,11 @@ _MICROSECOND = timedelta(microseconds=1)
 def to_micros(time: datetime) -> int:
     """Microseconds since 1970-01-01 UTC, exactly."""
     return (time - _EPOCH) // _MICROSECOND
+
+
+def micros_or_none(time: datetime | None) -> int | None:
+    """`to_micros`, of nothing nothing."""
+    return None if time is None else to_micros(time)
 
 
 def from_micros(micros: int) -> datetime:
@@ -94,8 +106,8 @@ def job_row(job: Job) -> Row:
         job.skipped_row_count,
         to_micros(job.created_at),
         job.state.value,
-        _to_micros_or_none(job.started_at),
-        _to_micros_or_none(job.ended_at),
+        micros_or_none(job.started_at),
+        micros_or_none(job.ended_at),
         job.revision,
         job.failure,
         job.request_id,
@@ -127,21 +139,28 @@ def read_job_row(row: Row) -> Job:
 
 def key_row(key: TaskKey) -> Row:
     """Values of `KEY_COLUMNS`."""
-    return (key.job_id, key.experiment, key.k, key.covariance.value)
+    return (
+        key.job_id,
+        key.experiment,
+        key.k,
+        key.covariance.value,
+        key.part.first_start,
+        key.part.n_starts,
+    )
 
 
 def read_key_row(row: Row) -> TaskKey:
     """Read `KEY_COLUMNS`; DataLoss when the row is damaged."""
-    job_id, experiment, k, covariance = row
+    job_id, experiment, k, covariance, first_start, n_starts = row
     with _reading(f"task of job {job_id}"):
-        return TaskKey(job_id, experiment, k, Covariance(covariance))
+        return TaskKey(job_id, experiment, k, Covariance(covariance), Part(first_start, n_starts))
 
 
 def read_task_row(row: Row) -> Task:
     """Read `TASK_COLUMNS`; DataLoss when the row is damaged."""
-    (state, revision, attempts, attempt_id, lease_until, published_at, started_at) = row[4:11]
-    (ended_at, seconds, result, error) = row[11:]
-    key = read_key_row(row[:4])
+    (state, revision, attempts, attempt_id, lease_until, published_at, started_at) = row[6:13]
+    (ended_at, seconds, result, error) = row[13:]
+    key = read_key_row(row[:6])
     with _reading(f"task {key.id}"):
         return Task(
             key=key,
@@ -173,10 +192,6 @@ def _reading(what: str) -> Iterator[None]:
             f"The stored {what} cannot be read ({error}). Restore the job store from a backup.",
             "RECORD_DAMAGED",
         ) from error
-
-
-def _to_micros_or_none(time: datetime | None) -> int | None:
-    return None if time is None else to_micros(time)
 
 
 def _from_micros_or_none(micros: Any) -> datetime | None:

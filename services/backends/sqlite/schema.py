@@ -15,7 +15,8 @@ __all__ = ["SCHEMA_VERSION", "prepare_schema"]
 
 SCHEMA_VERSION = 1
 
-# Blobs are in a table of their own, so that listing tasks does not read past them.
+# Blobs are in a table of their own, so that listing tasks does not read past them. Among the tasks are the
+# parts of tasks (n_starts > 0); a task has as many of them as n_parts says.
 _TABLES = """
 CREATE TABLE datasets (
     id TEXT PRIMARY KEY NOT NULL,
@@ -55,6 +56,9 @@ CREATE TABLE tasks (
     experiment INTEGER NOT NULL,
     k INTEGER NOT NULL,
     covariance TEXT NOT NULL,
+    first_start INTEGER NOT NULL,
+    n_starts INTEGER NOT NULL,
+    n_parts INTEGER NOT NULL DEFAULT 0,
     state TEXT NOT NULL,
     revision INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -67,9 +71,9 @@ CREATE TABLE tasks (
     bic REAL,
     result TEXT,
     error TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (job_id, experiment, k, covariance)
+    PRIMARY KEY (job_id, experiment, k, covariance, first_start, n_starts)
 ) WITHOUT ROWID;
-CREATE INDEX tasks_by_revision ON tasks (job_id, revision);
+CREATE INDEX tasks_by_revision ON tasks (job_id, revision) WHERE n_starts = 0;
 CREATE INDEX tasks_running ON tasks (attempt_id, lease_until) WHERE state = 'running';
 
 CREATE TABLE models (
@@ -77,10 +81,12 @@ CREATE TABLE models (
     experiment INTEGER NOT NULL,
     k INTEGER NOT NULL,
     covariance TEXT NOT NULL,
+    first_start INTEGER NOT NULL,
+    n_starts INTEGER NOT NULL,
     bytes BLOB NOT NULL,
-    PRIMARY KEY (job_id, experiment, k, covariance),
-    FOREIGN KEY (job_id, experiment, k, covariance)
-        REFERENCES tasks (job_id, experiment, k, covariance) ON DELETE CASCADE
+    PRIMARY KEY (job_id, experiment, k, covariance, first_start, n_starts),
+    FOREIGN KEY (job_id, experiment, k, covariance, first_start, n_starts)
+        REFERENCES tasks (job_id, experiment, k, covariance, first_start, n_starts) ON DELETE CASCADE
 );
 
 CREATE TABLE leases (

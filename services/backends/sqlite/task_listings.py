@@ -10,7 +10,9 @@ from services.backends.sqlite.database import Database
 from services.backends.sqlite.jobs import fetch_job
 from services.backends.sqlite.records import (
     KEY_COLUMNS,
+    RUNNABLE,
     TASK_COLUMNS,
+    WHOLES,
     key_row,
     read_key_row,
     read_task_row,
@@ -71,7 +73,7 @@ class SqliteTaskListings:
         with self._database.read() as transaction:
             fetch_job(transaction, job_id)
             rows = transaction.all(
-                f"SELECT {TASK_COLUMNS} FROM tasks WHERE job_id = ? AND {conditions} "
+                f"SELECT {TASK_COLUMNS} FROM tasks WHERE {WHOLES} AND job_id = ? AND {conditions} "
                 f"AND {position} ORDER BY {_BY_BIC if by_bic else _BY_KEY} LIMIT ?",
                 (job_id, *parameters, *values, page.size + 1),
             )
@@ -84,7 +86,8 @@ class SqliteTaskListings:
         """See the port."""
         with self._database.read() as transaction:
             rows = transaction.all(
-                f"SELECT {TASK_COLUMNS} FROM tasks WHERE job_id = ? ORDER BY {_BY_KEY}", (job_id,)
+                f"SELECT {TASK_COLUMNS} FROM tasks WHERE {WHOLES} AND job_id = ? ORDER BY {_BY_KEY}",
+                (job_id,),
             )
         return tuple(map(read_task_row, rows))
 
@@ -97,7 +100,7 @@ class SqliteTaskListings:
         """See the port."""
         with self._database.read() as transaction:
             row = transaction.one(
-                "SELECT count(*) FROM tasks WHERE job_id = ? "
+                f"SELECT count(*) FROM tasks WHERE {RUNNABLE} AND job_id = ? "
                 "AND (state = 'running' OR state = 'pending' AND published_at >= ?)",
                 (job_id, to_micros(published_since)),
             )
@@ -107,8 +110,8 @@ class SqliteTaskListings:
         """See the port."""
         with self._database.read() as transaction:
             rows = transaction.all(
-                f"SELECT {KEY_COLUMNS} FROM tasks WHERE job_id = ? AND state = 'pending' "
-                f"AND (published_at IS NULL OR published_at < ?) ORDER BY {_BY_KEY} LIMIT ?",
+                f"SELECT {KEY_COLUMNS} FROM tasks WHERE {RUNNABLE} AND job_id = ? AND state = 'pending' "
+                f"AND (published_at IS NULL OR published_at < ?) ORDER BY {_BY_KEY}, first_start LIMIT ?",
                 (job_id, to_micros(published_before), limit),
             )
         return tuple(map(read_key_row, rows))

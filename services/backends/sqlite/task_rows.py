@@ -6,18 +6,20 @@ import math
 from collections.abc import Iterable, Sequence
 
 from services.backends.sqlite.database import Row, Transaction
-from services.backends.sqlite.records import KEY_COLUMNS, key_row
+from services.backends.sqlite.records import KEY_COLUMNS, WHOLES, key_row
 from services.core.errors import NotFound
 from services.core.tasks import TaskCounts, TaskKey, TaskResult, TaskState
 
 __all__ = ["KEY_IS", "bic_column", "change", "counts", "matching", "task_not_found"]
 
-KEY_IS = f"({KEY_COLUMNS}) = (?, ?, ?, ?)"
+KEY_IS = f"({KEY_COLUMNS}) = (?, ?, ?, ?, ?, ?)"
 
 
 def counts(transaction: Transaction, job_id: str) -> TaskCounts:
-    """Counts by state."""
-    rows = transaction.all("SELECT state, count(*) FROM tasks WHERE job_id = ? GROUP BY state", (job_id,))
+    """Counts by state, of whole tasks."""
+    rows = transaction.all(
+        f"SELECT state, count(*) FROM tasks WHERE {WHOLES} AND job_id = ? GROUP BY state", (job_id,)
+    )
     return TaskCounts({TaskState(state): count for state, count in rows})
 
 

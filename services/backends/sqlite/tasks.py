@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.backends.sqlite.database import Database, Row, Transaction
+from services.backends.sqlite.parts import align
 from services.backends.sqlite.records import (
     KEY_COLUMNS,
+    RUNNABLE,
     key_row,
     read_key_row,
     result_text,
@@ -18,7 +20,7 @@ from services.core.tasks import TaskKey, TaskOutcome
 
 __all__ = ["SqliteTasks"]
 
-_FREE = "(state = 'pending' OR state = 'running' AND lease_until < ?)"
+_FREE = f"{RUNNABLE} AND (state = 'pending' OR state = 'running' AND lease_until < ?)"
 _RELEASED = "state = 'pending', attempt_id = '', lease_until = NULL"
 _TO_PENDING = f"{_RELEASED}, published_at = NULL"
 
@@ -33,7 +35,7 @@ class SqliteTasks:
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
         """See the port."""
         with self._database.write() as transaction:
-            unfinished = matching(transaction, keys, "state IN ('pending', 'running')", ())
+            unfinished = matching(transaction, keys, f"{RUNNABLE} AND state IN ('pending', 'running')", ())
             change(transaction, unfinished, "published_at = ?", (to_micros(now),))
 
     def claim_tasks(
@@ -49,6 +51,7 @@ class SqliteTasks:
                 "state = 'running', attempts = attempts + 1, attempt_id = ?, lease_until = ?, started_at = ?",
                 (attempt_id, to_micros(lease_until), to_micros(now)),
             )
+            align(transaction, free, now)
             return free
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
@@ -67,6 +70,7 @@ class SqliteTasks:
             held = matching(transaction, by_key, "state = 'running' AND attempt_id = ?", (attempt_id,))
             for key in held:
                 _finish(transaction, by_key[key], now)
+            align(transaction, held, now)
             return held
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
@@ -74,6 +78,7 @@ class SqliteTasks:
         with self._database.write() as transaction:
             held = _running(transaction, "attempt_id = ?", (attempt_id,))
             change(transaction, held, _RELEASED, ())
+            align(transaction, held, now)
             return held
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
@@ -86,6 +91,7 @@ class SqliteTasks:
                 "state = 'error', attempt_id = '', lease_until = NULL, ended_at = ?, error = ?",
                 (to_micros(now), error),
             )
+            align(transaction, free, now)
             return free
 
     def expire_leases(self, now: datetime) -> tuple[str, ...]:
@@ -97,12 +103,14 @@ class SqliteTasks:
         with self._database.write() as transaction:
             lost = _running(transaction, "lease_until < ?", (to_micros(now),))
             change(transaction, lost, _TO_PENDING, ())
+            align(transaction, lost, now)
             return tuple(dict.fromkeys(key.job_id for key in lost))
 
 
 def _running(transaction: Transaction, condition: str, parameters: Row) -> tuple[TaskKey, ...]:
     rows = transaction.all(
-        f"SELECT {KEY_COLUMNS} FROM tasks WHERE state = 'running' AND {condition} ORDER BY {KEY_COLUMNS}",
+        f"SELECT {KEY_COLUMNS} FROM tasks WHERE {RUNNABLE} AND state = 'running' AND {condition} "
+        f"ORDER BY {KEY_COLUMNS}",
         parameters,
     )
     return tuple(map(read_key_row, rows))
@@ -126,6 +134,6 @@ def _finish(transaction: Transaction, outcome: TaskOutcome, now: datetime) -> No
     # Nothing to replace: a task loses its model when it is set back to PENDING.
     if model is not None:
         transaction.execute(
-            f"INSERT INTO models ({KEY_COLUMNS}, bytes) VALUES (?, ?, ?, ?, ?)",
+            f"INSERT INTO models ({KEY_COLUMNS}, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*key_row(key), model.to_bytes()),
         )

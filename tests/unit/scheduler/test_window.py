@@ -20,7 +20,7 @@ from services.scheduler.window import (
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = JobSpec("d", ("a", "b", "c"))
 KEYS = tuple(plan_tasks(Job("j", "", "", SPEC, 3232, 0, NOW)))
-COSTS = job_costs(SPEC, 3232, 1.5)
+COSTS = job_costs(SPEC, 3232, 1.5, 60.0)
 
 
 def outstanding_tasks(bundles: int) -> int:
@@ -33,7 +33,7 @@ def test_first_tasks_cost_their_sum() -> None:
 
 
 def test_costs_are_estimated_once_per_spec() -> None:
-    assert job_costs(SPEC, 3232, 1.5) is COSTS
+    assert job_costs(SPEC, 3232, 1.5, 60.0) is COSTS
 
 
 def test_window_is_all_free_while_nothing_is_out() -> None:
@@ -90,6 +90,6 @@ def test_all_published_before_this_queue_began_is_lost() -> None:
 
 
 def test_costs_of_a_job_with_one_task() -> None:
-    costs = JobCosts({(1, KEYS[0].covariance): 2.0}, (0.0, 2.0), 1.5)
+    costs = JobCosts({(1, KEYS[0].covariance): 2.0}, (0, 1), (0.0, 2.0), 1.5, 10)
     assert costs.of_first(1) == 2.0
     assert free_bundles(costs, slots=1, ended=0, outstanding=1) == 3
