@@ -78,7 +78,7 @@ class JobStore(Protocol):
         """Return it, or raise NotFound (`JOB_NOT_FOUND`)."""
 
     def list_jobs(self, job_filter: JobFilter, page: PageRequest) -> Page[Job]:
-        """Newest first: by (created_at, id) descending; a record that cannot be read is left out, as above."""
+        """Newest first: by (created_at, id) descending. Left out is what cannot be read, as above."""
 
     def unfinished_jobs(self) -> tuple[Job, ...]:
         """Every PENDING or RUNNING job, oldest first: what the sweep looks at.
