@@ -34,6 +34,10 @@ def print_recommendation(console: Console, job: job_pb2.Job, report: report_pb2.
     if not report.complete:
         console.print("The job has not ended; this is what is known so far.")
     console.print(_recommendation_table(report))
+    for entry in report.covariances:
+        if entry.note:
+            text = f"{covariance_name(entry.covariance)}: {entry.note}"
+            console.print(Text(text, style="dim"), highlight=False)
     if report.HasField("best"):
         best = report.best
         console.print(
@@ -73,7 +77,7 @@ def _recommendation_table(report: report_pb2.Report) -> Table:
     for entry in report.covariances:
         name = covariance_name(entry.covariance)
         if not entry.HasField("best"):
-            table.add_row("", name, "-", Text(entry.note, style="dim"), "", "", "")
+            table.add_row("", name, *"-----", style="dim")
             continue
         task, result = entry.best, entry.best.result
         is_best = report.HasField("best") and task.task == report.best.task

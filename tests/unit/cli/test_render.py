@@ -59,8 +59,9 @@ def test_the_header_counts_what_was_fitted() -> None:
 
 
 def test_a_covariance_without_a_fit_says_what_the_report_says() -> None:
-    (line,) = [line for line in printed(job()).splitlines() if "diag-tied" in line]
-    assert "No fit qualifies: 4 degenerate." in line
+    row, note = [line for line in printed(job()).splitlines() if "diag-tied" in line]
+    assert row.split() == ["diag-tied", *"-----"]
+    assert note == "diag-tied: No fit qualifies: 4 degenerate."
 
 
 def test_every_warning_is_printed_with_the_hint_for_its_code() -> None:
