@@ -9,10 +9,6 @@ from services.cli.signals import Interrupted, raise_on_signals
 
 __all__ = ["run"]
 
-EXIT_FAILED = 1
-EXIT_BAD_INPUT = 2
-EXIT_UNREACHABLE = 3
-
 
 def run() -> None:
     """Run the command line; exit 0 done, 1 failed, 2 bad input, 3 unreachable, 128 + signal."""
@@ -20,7 +16,8 @@ def run() -> None:
     _open_closed_streams()
     try:
         # Imported late: a signal that comes while it loads is no traceback.
-        from services.cli.main import app, failure
+        from services.cli.exit_codes import failure
+        from services.cli.main import app
 
         try:
             app()

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from kmeans_client import KMeansError, Unreachable
-from services.cli.main import failure
+from services.cli.exit_codes import failure
 from services.core.errors import HomeInUse, InvalidInput
 
 CODES = {
