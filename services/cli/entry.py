@@ -17,8 +17,10 @@ def run() -> None:
     try:
         # Imported late: a signal that comes while it loads is no traceback.
         from services.cli.exit_codes import failure
+        from services.cli.logs import configure_logs
         from services.cli.main import app
 
+        configure_logs("warning", "text")
         try:
             app()
         except Exception as error:

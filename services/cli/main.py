@@ -8,7 +8,6 @@ from services.cli import dataset_commands, job_commands
 from services.cli.fit import fit
 from services.cli.gateway import gateway
 from services.cli.labels import labels
-from services.cli.logs import configure_logs
 from services.cli.scheduler import scheduler
 from services.cli.up import up
 from services.cli.worker import worker
@@ -36,6 +35,3 @@ app.command()(job_commands.report)
 app.command()(labels)
 app.command()(job_commands.cancel)
 app.command()(job_commands.retry)
-
-
-configure_logs("warning", "text")
