@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -12,7 +13,7 @@ from services.core.covariance import Covariance
 from services.core.errors import QueueUnavailable
 from services.core.jobs import JobEvent
 from services.core.ports import BundleConsumer, BundleDelivery, DeadBundle, TaskQueue
-from services.core.tasks import Bundle, TaskKey
+from services.core.tasks import Bundle, Part, TaskKey
 from tests.contract.samples import LONG
 
 SOON = 0.01  # seconds to look for what should not come
@@ -57,6 +58,15 @@ def test_a_waiting_consumer_gets_what_is_published(queue: TaskQueue) -> None:
         delivery = waiting.result(60)
     assert delivery is not None
     assert delivery.bundle == BUNDLES[0]
+
+
+def test_bundles_carry_parts(queue: TaskQueue) -> None:
+    task = TaskKey("job", 3, 2, Covariance.FULL_UNTIED)
+    bundle = Bundle("job", (task, replace(task, part=Part(0, 32)), replace(task, part=Part(2016, 32))))
+    queue.publish_bundles([bundle])
+    delivery = receive(queue.open_bundle_consumer(1))
+    assert delivery.bundle == bundle
+    delivery.ack()
 
 
 def test_a_slot_holds_one_unacknowledged_bundle(queue: TaskQueue) -> None:

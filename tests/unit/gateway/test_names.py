@@ -57,6 +57,7 @@ def test_what_is_not_a_job_name_is_refused_by_field(name: str) -> None:
     "task",
     [
         "",
+        "0-3-full-untied@0+32",
         "0-3",
         "0-3-full",
         "00-3-full-untied",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.core.jobs import Job, JobSpec
-from services.core.planning import plan_tasks, publish_window
+from services.core.planning import plan_parts, plan_tasks, publish_window
 from services.scheduler.window import (
     JobCosts,
     choose_bundles,
@@ -76,6 +77,24 @@ def test_chosen_bundles_are_the_first_and_of_the_right_size() -> None:
     assert all(sum(map(COSTS.of, bundle.keys)) <= COSTS.bundle_seconds for bundle in bundles)
     assert choose_bundles(COSTS, (), 3) == ()
     assert len(choose_bundles(COSTS, KEYS, 10_000)) > 3
+
+
+def test_parts_take_their_places_in_the_window() -> None:
+    spec = replace(SPEC, n_init=2048)
+    n = 1_000_000
+    keys = tuple(plan_parts(Job("j", "", "", spec, n, 0, NOW), 60.0))
+    costs = job_costs(spec, n, 1.5, 60.0)
+    for count in (0, 1, 100, len(keys)):
+        # Parts of one task differ by a start at most.
+        assert costs.of_first(count) == pytest.approx(sum(map(costs.of, keys[:count])), rel=1e-3)
+    tasks = list(dict.fromkeys(key.whole for key in keys))
+    for n_tasks in (0, 1, 61, 600):
+        first = set(tasks[:n_tasks])
+        assert costs.parts_of_first(n_tasks) == sum(key.whole in first for key in keys)
+    assert len(keys) > 2 * spec.n_tasks
+    assert all(len(bundle.keys) == 1 for bundle in choose_bundles(costs, keys[-8:], 8))
+    last = spec.n_tasks - 1
+    assert [free_bundles(costs, slots=2, ended=last, outstanding=out) for out in (0, 1, 4, 9)] == [4, 3, 0, 0]
 
 
 def test_published_tasks_are_lost_after_a_while() -> None:

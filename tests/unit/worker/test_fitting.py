@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import ckernel
 from services.core.covariance import Assignment, Covariance
 from services.core.jobs import JobSpec
 from services.core.models import FittedModel
+from services.core.parts import best_part
 from services.core.planning import task_seed
-from services.core.tasks import TaskKey, TaskState
+from services.core.tasks import Part, Task, TaskKey, TaskState
 from services.tables import Matrix
 from services.worker.fitting import failed, fit_task
 
@@ -92,6 +94,21 @@ def test_degenerate_fit_keeps_its_diagnosis() -> None:
     assert outcome.result is not None
     assert outcome.result.diagnosis == "All rows are the same point."
     assert outcome.model is not None
+
+
+@pytest.mark.parametrize("covariance", list(Covariance))
+def test_best_of_the_parts_is_the_outcome_of_the_task(covariance: Covariance) -> None:
+    spec, key = replace(SPEC, n_init=7), TaskKey("j", 2, 4, covariance)
+    whole = fit_task(matrix(), spec, key)
+    outcomes = [
+        fit_task(matrix(), spec, replace(key, part=part)) for part in (Part(0, 3), Part(3, 1), Part(4, 3))
+    ]
+    best = best_part([Task(found.key, found.state, result=found.result) for found in outcomes])
+    assert (best.state, best.result) == (whole.state, whole.result)
+    model = next(found.model for found in outcomes if found.key == best.key)
+    assert model is not None
+    assert whole.model is not None
+    assert model.to_bytes() == whole.model.to_bytes()
 
 
 def test_kernel_runs_on_one_thread() -> None:
