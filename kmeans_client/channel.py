@@ -13,7 +13,11 @@ _MAX_MESSAGE_BYTES = 4 << 20
 
 
 def retry_policy() -> str:
-    """The service config, JSON: which calls are safe to repeat, and how often."""
+    """The service config, JSON: which calls are safe to repeat, and how often.
+
+    Streams of answers are not among them: gRPC 1.85 never ends a call that it may repeat when the server is
+    killed before its first answer. Watches are resumed by `kmeans_client.watching` instead.
+    """
     return resources.files("kmeans_client").joinpath("service_config.json").read_text("utf-8")
 
 

@@ -17,13 +17,17 @@ from kmeans_client import Client, KMeansError, Unreachable
 from kmeans_client.channel import retry_policy
 from kmeans_client.watching import resume_delay_seconds
 
-# Repeating these could do something twice, or cannot be done by gRPC: a stream of requests is gone.
+# Repeating these could do something twice, or cannot be done by gRPC: a stream of requests is gone, and a
+# stream of answers whose server is killed before the first one may be waited for in vain.
 NOT_REPEATED = {
     "kmeans.v1.DatasetService/UploadDataset",
     "kmeans.v1.DatasetService/DeleteDataset",
     "kmeans.v1.JobService/DeleteJob",
     "kmeans.v1.JobService/RetryJob",
     "kmeans.v1.JobService/Predict",
+    "kmeans.v1.JobService/ExportModel",
+    "kmeans.v1.JobService/StreamLabels",
+    "kmeans.v1.JobService/WatchJob",
 }
 
 
