@@ -10,7 +10,7 @@ DATA ?= examples/soil_field.csv
 KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
 BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
 
-.PHONY: help run test check format up bench proto clean servers servers-stop up-servers
+.PHONY: help run test check format up chaos bench proto clean servers servers-stop up-servers
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ servers-stop: ## End them and leave nothing behind; their data stays in .servers
 
 up-servers: servers ## Keep the service running on these servers until interrupted
 	@settings="$$($(BIN)/python -m tests.servers env)" && eval "$$settings" && exec $(BIN)/kmeans-service up
+
+chaos: $(BIN)/.servers ## Rehearse failures on real servers; CHAOS="--seed 7 --seconds 300" for another storm
+	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 bench: $(BIN)/.installed-dev ## Measure the kernel and a whole job beside their peers
 	$(BIN)/python -m bench

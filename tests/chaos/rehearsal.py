@@ -23,7 +23,7 @@ from services.core.datasets import original_key, table_key
 from services.core.pages import PageRequest
 from tests.chaos.faults import Faults
 from tests.chaos.schedule import Strike
-from tests.chaos.topology import Topology
+from tests.chaos.topology import Size, Topology
 from tests.chaos.verdict import Verdict, judge
 from tests.chaos.watchers import Watcher
 from tests.chaos.workload import Results, Workload, best_of, run_undisturbed, stored_fits
@@ -82,13 +82,21 @@ class Outcome:
 class Rehearsal:
     """One run over a topology that is started and stopped by it."""
 
-    def __init__(self, folder: Path, workload: Workload, strikes: Sequence[Strike], *, seed: int) -> None:
-        """Run this schedule; logs are kept under `folder`."""
+    def __init__(
+        self,
+        folder: Path,
+        workload: Workload,
+        strikes: Sequence[Strike],
+        *,
+        seed: int,
+        size: Size | None = None,
+    ) -> None:
+        """Run this schedule; logs are kept under `folder`. The seed names the client's requests."""
         self._folder = folder
         self._workload = workload
         self._strikes = strikes
         self._seed = seed
-        self._topology = Topology(folder)
+        self._topology = Topology(folder, size or Size())
         self._outcome = Outcome()
         self._began = 0.0
         self._running = threading.Event()
