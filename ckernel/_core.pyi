@@ -15,6 +15,7 @@ class _Result(TypedDict):
     parameters: _Floats
     trace: _Floats
     log_likelihood: float
+    seconds: float
     start: int
     n_iter: int
     converged: bool

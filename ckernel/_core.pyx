@@ -63,7 +63,7 @@ cdef extern from "fit.h" nogil:
         size_t *counts
         double *trace
         int n_trace
-        double log_likelihood
+        double log_likelihood, seconds
         uint64_t start
         int n_iter, converged, regularized
         int diagnosis, culprit  # the first an enum in C
@@ -175,6 +175,7 @@ def fit_starts(const double[:, ::1] data, int n_clusters, int covariance, int as
             "parameters": parameters_out(&result.model),
             "trace": trace,
             "log_likelihood": result.log_likelihood,
+            "seconds": result.seconds,
             "start": result.start,
             "n_iter": result.n_iter,
             "converged": bool(result.converged),

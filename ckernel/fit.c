@@ -351,6 +351,7 @@ static void *run_starts(void *argument)
         lane->status = finish(lane->session, workspace, candidate);
         candidate->start = request->first_start + (uint64_t)i;
         candidate->n_iter = start.n_iter;
+        candidate->seconds = start.seconds;
         candidate->converged = start.converged;
         candidate->n_trace = start.n_trace;
         for (int t = 0; t < start.n_trace; t++)

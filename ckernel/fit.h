@@ -36,6 +36,7 @@ struct fit_result {
     double *trace;          /* (n_trace) CL after each estimate */
     int n_trace;
     double log_likelihood;
+    double seconds;         /* of the winning start's iterations */
     uint64_t start;
     int n_iter, converged, regularized;
     enum diagnosis diagnosis;

@@ -199,6 +199,13 @@ static int cycles(struct workspace *workspace, struct watch *watch, uint64_t has
     return 0;
 }
 
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
 struct start start_run(struct workspace *workspace)
 {
     struct start start = {.log_likelihood = -HUGE_VAL};
@@ -214,6 +221,7 @@ struct start start_run(struct workspace *workspace)
     forget_uniform(workspace);
     sum_moments(workspace);
 
+    const double began = now();
     double likelihood;
     for (;;) {
         likelihood = estimate_partition(workspace);
@@ -246,6 +254,7 @@ struct start start_run(struct workspace *workspace)
             moved_since = 0;
         }
     }
+    start.seconds = now() - began;
     /* A fixed point is the answer of either rule; short of one, the classic rule's best iterate is. */
     if (classic && !start.converged)
         memcpy(workspace->labels, workspace->kept, partition_bytes(workspace));
@@ -262,10 +271,8 @@ void start_time_passes(struct workspace *workspace, int passes, double *seconds)
     write_rule(workspace);
     assign_pass(workspace, &hash);
     for (int pass = 0; pass < passes; pass++) {
-        struct timespec begin, end;
-        clock_gettime(CLOCK_MONOTONIC, &begin);
+        const double began = now();
         assign_pass(workspace, &hash);
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        seconds[pass] = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+        seconds[pass] = now() - began;
     }
 }

@@ -56,6 +56,7 @@ struct start {
     int n_iter;                 /* assignment passes */
     int converged;              /* the last pass changed no label */
     int n_trace;
+    double seconds;             /* that the iterations took, seeding not counted: for benchmarks */
     double log_likelihood;      /* CL of the partition under its estimate, in the frame */
 };
 

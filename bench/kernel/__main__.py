@@ -2,9 +2,9 @@
 
     python -m bench.kernel [--quick]
 
-One thread throughout unless a row says otherwise. A time per iteration is the difference between a longer
-and a shorter run from the same partition, over the iterations between; every time is the least of
-interleaved rounds.
+One thread throughout unless a row says otherwise; every time is the least of several rounds. A peer's time
+per iteration is the difference between a longer and a shorter run from the same partition, over the
+iterations between; ours is the kernel's own clock around the same iterations.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from bench.kernel.timing import (
     assignment_fma_share,
     best_fma_rate,
     first_labels,
+    iteration_seconds,
     least_seconds,
     seconds,
 )
@@ -100,16 +101,13 @@ def full_untied_rows(n: int, peak: float, rounds: int) -> list[Row]:
         x = overlapping(n, d)
         labels = first_labels(x, 10, "full-untied", 0)
 
-        def ours(steps: int, x: np.ndarray = x, labels: np.ndarray = labels) -> int:
-            return ckernel.fit(x, 10, max_iter=steps, initial_labels=labels).n_iter
-
         def mixture(steps: int, x: np.ndarray = x, labels: np.ndarray = labels) -> int:
             return peers.gaussian_mixture(x, labels, 10, steps).n_iter
 
         def plain(steps: int, x: np.ndarray = x, labels: np.ndarray = labels) -> int:
             return peers.scipy_fit(x, labels, 10, "full-untied", steps).n_iter
 
-        least = per_iteration({"ours": ours}, {"ours": (1, 21)}, rounds * 3)
+        least = {"ours": iteration_seconds(x, labels, 10, "full-untied", rounds=4 * rounds)}
         least |= per_iteration(
             {"mixture": mixture, "scipy": plain}, {"mixture": (1, 5), "scipy": (1, 5)}, max(2, rounds // 2)
         )
@@ -153,15 +151,13 @@ def lloyd_rows(n: int, rounds: int) -> list[Row]:
         x = overlapping(n, d)
         labels = first_labels(x, 10, "spher-tied", 0)
 
-        def ours(steps: int, x: np.ndarray = x, labels: np.ndarray = labels) -> int:
-            return ckernel.fit(
-                x, 10, "spher-tied", assignment="mahalanobis", max_iter=steps, initial_labels=labels
-            ).n_iter
-
         def lloyd(steps: int, x: np.ndarray = x, labels: np.ndarray = labels) -> int:
             return peers.lloyd(x, labels, 10, steps).n_iter
 
-        least = per_iteration({"ours": ours, "lloyd": lloyd}, {"ours": (1, 21), "lloyd": (1, 21)}, rounds * 2)
+        least = per_iteration({"lloyd": lloyd}, {"lloyd": (1, 21)}, 2 * rounds)
+        least["ours"] = iteration_seconds(
+            x, labels, 10, "spher-tied", assignment="mahalanobis", rounds=4 * rounds
+        )
         theirs = peers.lloyd(x, labels, 10, 500)
         fit = ckernel.fit(x, 10, "spher-tied", assignment="mahalanobis", max_iter=500, initial_labels=labels)
         score = ckernel.score(x, theirs.labels, "spher-tied")[0]
