@@ -51,6 +51,8 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 3),
 )
 
+_ANNOUNCE_SECONDS = 2.0
+
 _log = structlog.get_logger(__name__)
 
 
@@ -125,8 +127,12 @@ class Gateway:
 
     def announce_stop(self) -> None:
         """Say NOT_SERVING and send watchers away; other calls are still served. Idempotent."""
-        self._health.enter_graceful_shutdown()
         self._stopping.set()
+        # Telling a watcher of the health that is just going away can wait for ever inside gRPC; the end of
+        # the server wakes it. Nobody else is to wait for that.
+        telling = threading.Thread(target=self._health.enter_graceful_shutdown, daemon=True)
+        telling.start()
+        telling.join(_ANNOUNCE_SECONDS)
 
     def stop(self, grace_seconds: float) -> None:
         """Announce it, take no more calls, give those under way this long, then cut them off.
