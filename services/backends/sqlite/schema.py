@@ -15,6 +15,8 @@ __all__ = ["SCHEMA_VERSION", "prepare_schema"]
 
 SCHEMA_VERSION = 1
 
+# No partial index may ask for a value of a column of a key: SQLite would then compile a statement that is
+# given a key anew at every call, to see whether the index serves it.
 # Blobs are in a table of their own, so that listing tasks does not read past them. Among the tasks are the
 # parts of tasks (n_starts > 0); a task has as many of them as n_parts says.
 _TABLES = """
@@ -62,6 +64,7 @@ CREATE TABLE tasks (
     state TEXT NOT NULL,
     revision INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
+    losses INTEGER NOT NULL DEFAULT 0,
     attempt_id TEXT NOT NULL DEFAULT '',
     lease_until INTEGER,
     published_at INTEGER,
@@ -73,7 +76,8 @@ CREATE TABLE tasks (
     error TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (job_id, experiment, k, covariance, first_start, n_starts)
 ) WITHOUT ROWID;
-CREATE INDEX tasks_by_revision ON tasks (job_id, revision) WHERE n_starts = 0;
+CREATE INDEX tasks_by_revision ON tasks (job_id, n_starts, revision);
+CREATE INDEX tasks_suspect ON tasks (job_id) WHERE losses > 0 AND state = 'pending';
 CREATE INDEX tasks_running ON tasks (attempt_id, lease_until) WHERE state = 'running';
 
 CREATE TABLE models (
