@@ -205,8 +205,15 @@ class TaskStore(Protocol):
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """Tasks that are PENDING, or RUNNING with an ended lease → ERROR (their bundle was dead-lettered)."""
 
-    def expire_leases(self, now: datetime) -> tuple[str, ...]:
-        """RUNNING tasks whose lease ended before now → PENDING and unpublished; ids of their jobs."""
+    def expire_leases(self, now: datetime, max_losses: int | None = None) -> tuple[str, ...]:
+        """RUNNING tasks whose lease ended before now → PENDING and unpublished; ids of their jobs.
+
+        Each such loss is counted, which a retry forgets; what a worker hands back is no loss. A task that
+        was lost `max_losses` times before → ERROR (`lost_too_often`): it may be what ends its workers.
+        """
+
+    def suspect_tasks(self, job_id: str) -> tuple[TaskKey, ...]:
+        """PENDING tasks that were lost at least once, by key: to be run alone, not beside innocent ones."""
 
 
 class LeaseStore(Protocol):

@@ -22,6 +22,7 @@ __all__ = [
     "TaskOutcome",
     "TaskResult",
     "TaskState",
+    "lost_too_often",
 ]
 
 
@@ -234,3 +235,11 @@ class Bundle:
 
     job_id: str
     keys: tuple[TaskKey, ...]
+
+
+def lost_too_often(losses: int) -> str:
+    """The sentence of a task that is given up because its lease ended so many times."""
+    return (
+        f"Given up after its worker was lost {losses} times while running it: killed, perhaps for want of "
+        "memory, or cut off. Look for the reason in the workers' logs, then retry the task."
+    )

@@ -129,7 +129,7 @@ class Dispatcher:
         if not count:
             return Turn.SETTLED
         keys = self._store.unpublished_tasks(job.id, cutoff, count * MAX_BUNDLE_TASKS)
-        bundles = choose_bundles(self._costs(job), keys, count)
+        bundles = choose_bundles(self._costs(job), keys, count, frozenset(self._store.suspect_tasks(job.id)))
         if not bundles:
             return Turn.SETTLED
         # Published first, noted after: a crash in between publishes twice, and claims make that harmless.

@@ -33,6 +33,7 @@ class Sweep:
         # Three missed sweeps: the holder is gone, another takes over.
         self._lease_span = timedelta(seconds=max(10.0, 3 * settings.sweep_seconds))
         self._deliveries = settings.delivery_limit + 1
+        self._max_losses = settings.delivery_limit
         self._dead: list[DeadBundle] = []
         self._logger = structlog.get_logger("scheduler")
 
@@ -45,7 +46,7 @@ class Sweep:
         now = self._clock()
         if not self._store.acquire_lease(self._lease, self._holder_id, now + self._lease_span, now):
             return None
-        for job_id in self._store.expire_leases(now):
+        for job_id in self._store.expire_leases(now, self._max_losses):
             self._logger.warning("tasks handed back: their worker's lease ended", job_id=job_id)
         self._store.remove_leases(now)
         self._fail_dead_bundles()

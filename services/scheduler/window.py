@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -122,6 +122,16 @@ def turn_bundles(free: int, slots: int) -> int:
     return min(free, max(2, slots))
 
 
-def choose_bundles(costs: JobCosts, keys: Iterable[TaskKey], count: int) -> tuple[Bundle, ...]:
-    """The first `count` bundles of these unpublished tasks and parts."""
-    return tuple(itertools.islice(bundle_tasks(keys, costs.of, costs.bundle_seconds), count))
+def choose_bundles(
+    costs: JobCosts, keys: Iterable[TaskKey], count: int, suspects: Set[TaskKey] = frozenset()
+) -> tuple[Bundle, ...]:
+    """The first `count` bundles of these unpublished tasks and parts; `suspects` travel alone."""
+
+    def bundles() -> Iterator[Bundle]:
+        for is_suspect, group in itertools.groupby(keys, suspects.__contains__):
+            if is_suspect:
+                yield from (Bundle(key.job_id, (key,)) for key in group)
+            else:
+                yield from bundle_tasks(group, costs.of, costs.bundle_seconds)
+
+    return tuple(itertools.islice(bundles(), count))

@@ -24,6 +24,7 @@ from services.core.tasks import (
     TaskOutcome,
     TaskResult,
     TaskState,
+    lost_too_often,
 )
 from tests.contract.samples import (
     LATER,
@@ -149,6 +150,43 @@ def test_renew_extends_every_running_task_of_the_attempt(store: Store) -> None:
     assert [store.get_task(key).lease_until for key in keys] == [None, far, far, LATER]
     assert store.renew_lease("nobody", far) == 0
     assert store.claim_tasks(keys, "c", far, LATER + MILLISECOND) == keys[3:]
+
+
+def test_task_that_is_lost_too_often_is_given_up_and_a_retry_forgets(store: Store) -> None:
+    job, (poison, innocent, *_) = start_job(store, 3)
+
+    def lose() -> None:
+        assert claim(store, [poison], "a") == (poison,)
+        assert store.expire_leases(LATER + MILLISECOND, 2) == (job.id,)
+
+    claim(store, [innocent], "handed back")
+    store.release_tasks("handed back", NOW)
+    assert store.suspect_tasks(job.id) == ()
+    for _ in range(2):
+        lose()
+        assert store.get_task(poison).state is TaskState.PENDING
+        assert store.suspect_tasks(job.id) == (poison,)
+    lose()
+    task = store.get_task(poison)
+    assert task.state is TaskState.ERROR
+    assert task.error == lost_too_often(3)
+    assert (task.lease_until, task.ended_at, task.attempts) == (None, LATER + MILLISECOND, 3)
+    assert store.suspect_tasks(job.id) == ()
+    assert claim(store, [poison], "late") == ()
+
+    store.retry_tasks(job.id, None, LATER)
+    assert store.suspect_tasks(job.id) == ()
+    lose()
+    assert store.get_task(poison).state is TaskState.PENDING
+
+
+def test_losses_without_a_limit_never_fail_a_task(store: Store) -> None:
+    job, (key, *_) = start_job(store, 1)
+    for _ in range(5):
+        claim(store, [key], "a")
+        assert store.expire_leases(LATER + MILLISECOND) == (job.id,)
+    assert store.get_task(key).state is TaskState.PENDING
+    assert store.suspect_tasks(job.id) == (key,)
 
 
 def test_expire_sets_lost_tasks_back(store: Store) -> None:

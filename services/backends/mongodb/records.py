@@ -51,6 +51,7 @@ NEW_TASK: Mapping[str, Any] = {
     "published_at": None,
     "ended_at": None,
     "seconds": 0.0,
+    "losses": 0,
     "bic": None,
     "result": None,
     "error": "",

@@ -60,6 +60,11 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
             name="by_revision",
             partialFilterExpression={"n_starts": 0},
         ),
+        IndexModel(
+            [("job_id", ASCENDING), ("losses", ASCENDING)],
+            name="suspect",
+            partialFilterExpression={"losses": {"$gt": 0}},
+        ),
         IndexModel([("attempt_id", ASCENDING)], name="running", partialFilterExpression=_RUNNING),
         IndexModel([("lease_until", ASCENDING)], name="leased", partialFilterExpression=_RUNNING),
     ],

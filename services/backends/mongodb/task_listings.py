@@ -135,6 +135,18 @@ class MongoTaskListings:
             )
         return tuple(map(read_key_record, records))
 
+    def suspect_tasks(self, job_id: str) -> tuple[TaskKey, ...]:
+        """See the port."""
+        with self._database.calls() as collections:
+            records = list(
+                collections.tasks.find(
+                    {"job_id": job_id, "losses": {"$gt": 0}, "state": "pending", **RUNNABLE},
+                    dict.fromkeys(KEY_FIELDS, True),
+                    sort=[*_BY_KEY, ("first_start", ASCENDING)],
+                )
+            )
+        return tuple(map(read_key_record, records))
+
 
 def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:
     """Counts by state, counted from the whole tasks."""

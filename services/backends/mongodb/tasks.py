@@ -14,7 +14,7 @@ from services.backends.mongodb.models import remove_models, remove_writing, writ
 from services.backends.mongodb.parts import align
 from services.backends.mongodb.records import KEY_FIELDS, RUNNABLE, read_key_record
 from services.backends.sqlite.task_rows import bic_column
-from services.core.tasks import TaskKey, TaskOutcome, TaskState
+from services.core.tasks import TaskKey, TaskOutcome, TaskState, lost_too_often
 
 __all__ = ["MongoTasks"]
 
@@ -74,19 +74,17 @@ class MongoTasks:
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        failed = {
-            "state": TaskState.ERROR.value,
-            "attempt_id": "",
-            "lease_until": None,
-            "ended_at": now,
-            "error": error,
-        }
-        return self._change_named(keys, _is_free_at(now), {"$set": failed}, now)
+        return self._change_named(keys, _is_free_at(now), {"$set": _to_error(error, now)}, now)
 
-    def expire_leases(self, now: datetime) -> tuple[str, ...]:
+    def expire_leases(self, now: datetime, max_losses: int | None = None) -> tuple[str, ...]:
         """See the port."""
-        lost = self._change_running({"lease_until": {"$lt": now}}, {"$set": _TO_PENDING}, now)
-        return tuple(dict.fromkeys(key.job_id for key in lost))
+        ended: Document = {"lease_until": {"$lt": now}}
+        given_up: tuple[TaskKey, ...] = ()
+        if max_losses is not None:
+            error = _to_error(lost_too_often(max_losses + 1), now)
+            given_up = self._change_running({**ended, "losses": {"$gte": max_losses}}, {"$set": error}, now)
+        lost = self._change_running(ended, {"$set": _TO_PENDING, "$inc": {"losses": 1}}, now)
+        return tuple(dict.fromkeys(key.job_id for key in (*given_up, *lost)))
 
     def _change_named(
         self,
@@ -211,6 +209,16 @@ def _is_free_at(now: datetime) -> Callable[[Document], bool]:
         return bool(record["state"] == TaskState.PENDING.value)
 
     return is_free
+
+
+def _to_error(error: str, now: datetime) -> Document:
+    return {
+        "state": TaskState.ERROR.value,
+        "attempt_id": "",
+        "lease_until": None,
+        "ended_at": now,
+        "error": error,
+    }
 
 
 def _named(keys: Iterable[TaskKey]) -> Document:

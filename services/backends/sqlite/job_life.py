@@ -143,6 +143,6 @@ def _set_back(transaction: Transaction, keys: Sequence[TaskKey]) -> None:
         transaction,
         keys,
         "state = 'pending', attempt_id = '', published_at = NULL, ended_at = NULL, seconds = 0.0, "
-        "bic = NULL, result = NULL, error = ''",
+        "bic = NULL, result = NULL, error = '', losses = 0",
         (),
     )

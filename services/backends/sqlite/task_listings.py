@@ -116,6 +116,16 @@ class SqliteTaskListings:
             )
         return tuple(map(read_key_row, rows))
 
+    def suspect_tasks(self, job_id: str) -> tuple[TaskKey, ...]:
+        """See the port."""
+        with self._database.read() as transaction:
+            rows = transaction.all(
+                f"SELECT {KEY_COLUMNS} FROM tasks WHERE {RUNNABLE} AND job_id = ? AND state = 'pending' "
+                f"AND losses > 0 ORDER BY {_BY_KEY}, first_start",
+                (job_id,),
+            )
+        return tuple(map(read_key_row, rows))
+
 
 def _conditions(task_filter: TaskFilter) -> tuple[str, list[str | int]]:
     conditions, parameters = ["TRUE"], list[str | int]()

@@ -16,13 +16,14 @@ from services.backends.sqlite.records import (
     to_micros,
 )
 from services.backends.sqlite.task_rows import bic_column, change, matching
-from services.core.tasks import TaskKey, TaskOutcome
+from services.core.tasks import TaskKey, TaskOutcome, lost_too_often
 
 __all__ = ["SqliteTasks"]
 
 _FREE = f"{RUNNABLE} AND (state = 'pending' OR state = 'running' AND lease_until < ?)"
 _RELEASED = "state = 'pending', attempt_id = '', lease_until = NULL"
 _TO_PENDING = f"{_RELEASED}, published_at = NULL"
+_TO_ERROR = "state = 'error', attempt_id = '', lease_until = NULL, ended_at = ?, error = ?"
 
 
 class SqliteTasks:
@@ -88,13 +89,13 @@ class SqliteTasks:
             change(
                 transaction,
                 free,
-                "state = 'error', attempt_id = '', lease_until = NULL, ended_at = ?, error = ?",
+                _TO_ERROR,
                 (to_micros(now), error),
             )
             align(transaction, free, now)
             return free
 
-    def expire_leases(self, now: datetime) -> tuple[str, ...]:
+    def expire_leases(self, now: datetime, max_losses: int | None = None) -> tuple[str, ...]:
         """See the port."""
         # Asked by a reader first: the sweep finds nothing almost every time, and then nobody waits.
         with self._database.read() as transaction:
@@ -102,7 +103,13 @@ class SqliteTasks:
                 return ()
         with self._database.write() as transaction:
             lost = _running(transaction, "lease_until < ?", (to_micros(now),))
-            change(transaction, lost, _TO_PENDING, ())
+            if max_losses is not None:
+                given_up = _running(
+                    transaction, "lease_until < ? AND losses >= ?", (to_micros(now), max_losses)
+                )
+                change(transaction, given_up, _TO_ERROR, (to_micros(now), lost_too_often(max_losses + 1)))
+            back = _running(transaction, "lease_until < ?", (to_micros(now),))
+            change(transaction, back, f"{_TO_PENDING}, losses = losses + 1", ())
             align(transaction, lost, now)
             return tuple(dict.fromkeys(key.job_id for key in lost))
 

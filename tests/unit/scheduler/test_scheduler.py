@@ -84,7 +84,10 @@ class Script:
         self.failed.append((keys, error))
         return tuple(keys)
 
-    def expire_leases(self, now: datetime) -> tuple[str, ...]:
+    def expire_leases(self, now: datetime, max_losses: int | None = None) -> tuple[str, ...]:
+        return ()
+
+    def suspect_tasks(self, job_id: str) -> tuple[TaskKey, ...]:
         return ()
 
     def acquire_lease(self, name: str, holder: str, until: datetime, now: datetime) -> bool:

@@ -112,3 +112,11 @@ def test_costs_of_a_job_with_one_task() -> None:
     costs = JobCosts({(1, KEYS[0].covariance): 2.0}, (0, 1), (0.0, 2.0), 1.5, 10)
     assert costs.of_first(1) == 2.0
     assert free_bundles(costs, slots=1, ended=0, outstanding=1) == 3
+
+
+def test_suspects_travel_alone_and_keep_their_place() -> None:
+    suspects = frozenset({KEYS[0], KEYS[3], KEYS[4]})
+    bundles = choose_bundles(COSTS, KEYS, 10_000, suspects)
+    assert [key for bundle in bundles for key in bundle.keys] == list(KEYS)
+    assert [bundle.keys for bundle in bundles[:4]] == [KEYS[:1], KEYS[1:3], KEYS[3:4], KEYS[4:5]]
+    assert all(len(bundle.keys) == 1 for bundle in bundles if suspects & set(bundle.keys))
