@@ -51,19 +51,19 @@ static void relabel(struct worker *worker, size_t t, const int32_t *label)
     if (!differs)
         return;
     const int points = points_of(&workspace->tiles, t);
-    void (*add_point)(double *, int, double, double *) = workspace->kernels->add_point[moments->sums];
-    _Alignas(ALIGNMENT) double y[PAD8(moments->d + 2)];
+    struct move moves[TILE];
+    int count = 0;
     for (int i = 0; i < points; i++) {
         if (label[i] == labels[i])
             continue;
-        worker->changed++;
-        augmented(tile, moments->d, i, NULL, y);
-        add_point(y, moments->d, -1, worker->rows + labels[i] * moments->row);
-        add_point(y, moments->d, 1, worker->rows + (size_t)label[i] * moments->row);
+        moves[count++] = (struct move){i, labels[i], label[i], 0};
         if (workspace->assignment == MAHALANOBIS)
             worker->hash += hash_label(t * TILE + i, (label_t)label[i]) - hash_label(t * TILE + i, labels[i]);
         labels[i] = (label_t)label[i];
     }
+    worker->changed += (size_t)count;
+    workspace->kernels->move_points(tile, moments->d, moments->sums, NULL, moves, count, worker->rows,
+                                    moments->row);
 }
 
 /* Assign a tile's points among all clusters. */

@@ -19,15 +19,6 @@ size_t sums_row(enum sums sums, int d)
     }
 }
 
-void augmented(const double *tile, int d, int i, const double *center, double *y)
-{
-    y[0] = 1;
-    for (int j = 0; j < d; j++)
-        y[1 + j] = tile[j * TILE + i] - (center ? center[j] : 0);
-    for (size_t j = (size_t)d + 1; j < PAD8(d + 2); j++)
-        y[j] = 0;
-}
-
 /* A pass that sums the moments of every cluster, or of all points together, about centers or not. */
 struct summing {
     const struct tiles *tiles;
@@ -73,7 +64,6 @@ static void sum_segment(void *context, int segment)
     const int d = tiles->d;
     const size_t size = (size_t)summing->rows * summing->row;
     double *rows = summing->table + (size_t)segment * size;
-    _Alignas(ALIGNMENT) double y[PAD8(d + 2)];
     memset(rows, 0, size * sizeof(double));
     const struct range range = segment_range(tiles->n_tiles, summing->segments, segment);
     for (size_t t = range.begin; t < range.end; t++) {
@@ -82,11 +72,11 @@ static void sum_segment(void *context, int segment)
         const int points = tiles->n - t * TILE < TILE ? (int)(tiles->n - t * TILE) : TILE;
         if (d <= MAX_WHOLE_D && points == TILE && sum_whole_tile(summing, tile, labels, rows))
             continue;
-        for (int i = 0; i < points; i++) {
-            augmented(tile, d, i, summing->centers ? summing->centers + (size_t)labels[i] * d : NULL, y);
-            summing->kernels->add_point[summing->sums](
-                y, d, 1, rows + (summing->rows > 1 ? labels[i] * summing->row : 0));
-        }
+        struct move moves[TILE];
+        for (int i = 0; i < points; i++)
+            moves[i] = (struct move){i, -1, summing->rows > 1 ? labels[i] : 0, labels[i]};
+        summing->kernels->move_points(tile, d, summing->sums, summing->centers, moves, points, rows,
+                                      summing->row);
     }
 }
 

@@ -35,10 +35,6 @@ static inline double moments_sum(const struct moments *moments, int k, int j)
     return moments->sums == OUTER ? row[ROW8(j + 1)] : row[1 + j];
 }
 
-/* y = (1, x) of the point in place i of a tile, less a center (if any) in x; padded with zeros. */
-void augmented(const double *tile /* IN (d, TILE) */, int d, int i, const double *center /* IN (d) or NULL */,
-               double *y /* OUT PAD8(d + 2) */);
-
 /* The moments of a whole partition, summed by segments in `table`, (segments, K, row). */
 void moments_of(const struct tiles *tiles, const label_t *labels /* IN (n) */, struct team *team,
                 const struct tile_kernels *kernels, int segments, double *table /* scratch, aligned */,

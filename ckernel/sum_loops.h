@@ -8,12 +8,12 @@ INLINE TARGET void NAME(add_row)(const double *y, size_t doubles, double by, dou
         STORE(row + j, FMA(scale, LOAD(y + j), LOAD(row + j)));
 }
 
-static TARGET void NAME(add_sums)(double *y, int d, double sign, double *row)
+INLINE TARGET void NAME(add_sums)(double *y, int d, double sign, double *row)
 {
     NAME(add_row)(y, PAD8(d + 1), sign, row);
 }
 
-static TARGET void NAME(add_square)(double *y, int d, double sign, double *row)
+INLINE TARGET void NAME(add_square)(double *y, int d, double sign, double *row)
 {
     double square = 0;
     for (int j = 1; j <= d; j++)
@@ -23,7 +23,7 @@ static TARGET void NAME(add_square)(double *y, int d, double sign, double *row)
     y[d + 1] = 0;
 }
 
-static TARGET void NAME(add_squares)(double *y, int d, double sign, double *row)
+INLINE TARGET void NAME(add_squares)(double *y, int d, double sign, double *row)
 {
     const size_t half = PAD8(d + 1);
     const vec scale = SET(sign), zero = SET(0);
@@ -34,10 +34,56 @@ static TARGET void NAME(add_squares)(double *y, int d, double sign, double *row)
     }
 }
 
-static TARGET void NAME(add_outer)(double *y, int d, double sign, double *row)
+INLINE TARGET void NAME(add_outer)(double *y, int d, double sign, double *row)
 {
     for (int r = 0; r <= d; r++)
         NAME(add_row)(y, PAD8(r + 1), sign * y[r], row + ROW8(r));
+}
+
+/* Points i of a tile, from the rows of one cluster to those of another; or, without `from`, only to. */
+INLINE TARGET void NAME(move_as)(const enum sums sums, const double *tile, int d, const double *centers,
+                                 const struct move *moves, int count, double *rows, size_t row)
+{
+    _Alignas(ALIGNMENT) double y[PAD8(d + 2)];
+    for (size_t j = 0; j < PAD8(d + 2); j++)
+        y[j] = 0;
+    y[0] = 1;
+    for (int m = 0; m < count; m++) {
+        const double *x = tile + moves[m].place;
+        const double *center = centers ? centers + (size_t)moves[m].center * d : NULL;
+        for (int j = 0; j < d; j++)
+            y[1 + j] = x[j * TILE] - (center ? center[j] : 0);
+        for (int step = moves[m].from < 0; step < 2; step++) {
+            double *target = rows + (size_t)(step ? moves[m].to : moves[m].from) * row;
+            const double sign = step ? 1 : -1;
+            if (sums == SUMS)
+                NAME(add_sums)(y, d, sign, target);
+            else if (sums == SQUARE)
+                NAME(add_square)(y, d, sign, target);
+            else if (sums == SQUARES)
+                NAME(add_squares)(y, d, sign, target);
+            else
+                NAME(add_outer)(y, d, sign, target);
+        }
+    }
+}
+
+static TARGET void NAME(move_points)(const double *tile, int d, enum sums sums, const double *centers,
+                                     const struct move *moves, int count, double *rows, size_t row)
+{
+#define MOVE_BY_DIMENSION(sums)                                                                        \
+    switch (d) {                                                                                       \
+    case 2: NAME(move_as)(sums, tile, 2, centers, moves, count, rows, row); break;                     \
+    case 3: NAME(move_as)(sums, tile, 3, centers, moves, count, rows, row); break;                     \
+    default: NAME(move_as)(sums, tile, d, centers, moves, count, rows, row); break;                    \
+    }
+    switch (sums) {
+    case SUMS: MOVE_BY_DIMENSION(SUMS); break;
+    case SQUARE: MOVE_BY_DIMENSION(SQUARE); break;
+    case SQUARES: MOVE_BY_DIMENSION(SQUARES); break;
+    default: MOVE_BY_DIMENSION(OUTER); break;
+    }
+#undef MOVE_BY_DIMENSION
 }
 
 /* sum_i x_i y_i over a tile. */

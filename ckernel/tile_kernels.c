@@ -26,7 +26,7 @@ static inline pair select_less(pair a, pair b, pair x, pair y)
         .assign = {NAME(assign_linear), NAME(assign_round), NAME(assign_axes), NAME(assign_triangular)}, \
         .candidates = NAME(candidates),                                                                \
         .distances = NAME(distances),                                                                  \
-        .add_point = {NAME(add_sums), NAME(add_square), NAME(add_squares), NAME(add_outer)},           \
+        .move_points = NAME(move_points),                                                              \
         .add_tile = NAME(add_tile),                                                                    \
         .squares = NAME(squares),                                                                      \
         .transform = NAME(transform),                                                                  \

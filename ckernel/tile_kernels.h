@@ -36,6 +36,9 @@ static inline size_t rule_size(enum form form, int d)
 /* What is summed over the points of a cluster; statistics.h says it in full. */
 enum sums { SUMS, SQUARE, SQUARES, OUTER };
 
+/* A point of a tile that leaves one row of sums for another; from < 0: that only comes. */
+struct move { int place, from, to, center; };
+
 /* Boxes are drawn around tiles up to this d; in more columns no tile is small. */
 #define MAX_BOX_D 12
 
@@ -69,11 +72,13 @@ struct tile_kernels {
      * benchmark can say what share of the processor's best rate the other kernels reach. */
     size_t (*exercise)(size_t rounds, double *sink /* OUT (1) */);
 
-    /* Add sign times a point, given as y = (1, x) padded with zeros, to a row of sums. */
-    void (*add_point[4])(double *y /* INOUT PAD8(d + 2), aligned; restored */, int d, double sign,
-                         double *row /* INOUT sums_row, aligned */);
+    /* Take points of a tile, less a center (if any), from one row of sums to another. */
+    void (*move_points)(const double *tile /* IN (d, TILE) */, int d, enum sums sums,
+                        const double *centers /* IN (K, d) or NULL */,
+                        const struct move *moves /* IN (count) */, int count,
+                        double *rows /* INOUT (K, row), aligned */, size_t row);
 
-    /* Add all points of a tile, its first column being ones, to a row of sums: as add_point does one. */
+    /* Add all points of a tile, its first column being ones, to a row of sums. */
     void (*add_tile)(const double *tile /* IN (d + 1, TILE) */, int d, enum sums sums,
                      double *row /* INOUT sums_row */);
 

@@ -134,7 +134,7 @@ def full_untied_rows(n: int, peak: float, rounds: int) -> list[Row]:
         begin = first_labels(some, 10, "full-untied", 0)
         theirs = peers.scipy_fit(some, begin, 10, "full-untied")
         fit = ckernel.fit(some, 10, initial_labels=begin)
-        if theirs.converged:
+        if theirs.converged and np.bincount(theirs.labels, minlength=10).min() > d:
             score = ckernel.score(some, theirs.labels)[0]
             check(
                 abs(fit.log_likelihood - score) <= 1e-9 * abs(score),
@@ -202,7 +202,8 @@ def small_fit_rows(rounds: int) -> list[Row]:
             # Of each start, the fixed point is the same or better (SciPy re-seeds no emptied cluster).
             for labels, outcome in zip(starts, outcomes, strict=True):
                 fit = ckernel.fit(x, n_clusters, covariance, initial_labels=labels)
-                if outcome.converged and not fit.regularized:
+                kept = np.bincount(outcome.labels, minlength=n_clusters).min() > x.shape[1]
+                if outcome.converged and kept and not fit.regularized:
                     score = ckernel.score(x, outcome.labels, covariance)[0]
                     check(
                         fit.log_likelihood >= score - 1e-9 * abs(score),

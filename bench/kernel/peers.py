@@ -27,20 +27,25 @@ def scipy_fit(
     """K-means with Mahalanobis distance in SciPy and NumPy, likelihood rule, from a partition.
 
     Full covariances take `np.cov` and `cdist(metric="mahalanobis")`, cluster by cluster when untied; diagonal
-    and spherical ones the cheaper `var` and `seuclidean` or `sqeuclidean`.
+    and spherical ones the cheaper `var` and `seuclidean` or `sqeuclidean`. A lost cluster stays lost.
     """
     shape, sharing = covariance.split("-")
     n, d = x.shape
     for n_iter in range(1, max_iter + 1):
         members = [x[labels == k] for k in range(n_clusters)]
         counts = np.array([len(rows) for rows in members])
-        if (counts <= d).any():  # a cluster is lost, or its covariance singular: this recipe has no answer
-            return Outcome(labels, n_iter, False)
-        centers = np.array([rows.mean(axis=0) for rows in members])
+        lost = counts == 0
+        centers = np.array([rows.mean(axis=0) if len(rows) else np.zeros(d) for rows in members])
         if shape == "full":
-            spreads = np.array([np.cov(rows, rowvar=False, bias=True).reshape(d, d) for rows in members])
+            spreads = np.zeros((n_clusters, d, d))
+            for k in np.flatnonzero(~lost):
+                spreads[k] = np.cov(members[k], rowvar=False, bias=True).reshape(d, d)
+                if sharing == "untied" and counts[k] <= d:  # singular: what scikit-learn adds
+                    spreads[k] += 1e-6 * np.eye(d)
         else:
-            spreads = np.array([rows.var(axis=0) for rows in members])
+            spreads = np.array([rows.var(axis=0) if len(rows) else np.zeros(d) for rows in members])
+            if sharing == "untied":
+                spreads += 1e-6 * (counts < 2)[:, np.newaxis]
             if shape == "spher":
                 spreads = spreads.mean(axis=1)
         if sharing == "tied":
@@ -53,7 +58,8 @@ def scipy_fit(
                 costs = cdist(x, centers, "sqeuclidean") / spread
         else:
             costs = np.empty((n, n_clusters))
-            for k, spread in enumerate(spreads):
+            for k in np.flatnonzero(~lost):
+                spread = spreads[k]
                 center = centers[k : k + 1]
                 if shape == "full":
                     costs[:, k] = cdist(x, center, "mahalanobis", VI=np.linalg.inv(spread))[:, 0] ** 2
@@ -64,7 +70,8 @@ def scipy_fit(
                 else:
                     costs[:, k] = cdist(x, center, "sqeuclidean")[:, 0] / spread
                     costs[:, k] += d * np.log(spread)
-        costs -= 2 * np.log(counts / n)
+        costs[:, ~lost] -= 2 * np.log(counts[~lost] / n)
+        costs[:, lost] = np.inf
         new = costs.argmin(axis=1)
         if (new == labels).all():
             return Outcome(labels, n_iter, True)
