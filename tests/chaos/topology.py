@@ -24,7 +24,7 @@ _SETTINGS = {
     # Short, so that what a death costs is over within the run; in relation to each other as by default.
     "KMEANS_LEASE_SECONDS": "5",
     "KMEANS_SWEEP_SECONDS": "0.5",
-    "KMEANS_REPUBLISH_SECONDS": "10",
+    "KMEANS_REPUBLISH_SECONDS": "6",
     "KMEANS_BUNDLE_SECONDS": "0.5",
     "KMEANS_SHUTDOWN_GRACE_SECONDS": "4",
     # Workers die here a hundred times as often as in earnest, and no task is at fault.
