@@ -242,6 +242,20 @@ def test_a_part_that_fails_ends_its_task(store: Store, dead: bool) -> None:
     assert store.close_job(job.id, LATER).state is JobState.FAILED
 
 
+def test_a_part_whose_workers_die_ends_its_task_at_the_limit(store: Store) -> None:
+    job, tasks, parts = start_job_in_parts(store, 3)
+    after = LATER + MILLISECOND
+    for losses in range(2):
+        assert store.suspect_tasks(job.id) == parts[: min(losses, 1)]
+        claim(store, parts[:1], "a")
+        assert store.expire_leases(after, 1) == (job.id,)
+    task = store.get_task(tasks[0])
+    assert (task.state, task.attempts) == (TaskState.ERROR, 2)
+    assert task.error == store.get_task(parts[0]).error != ""
+    assert [store.get_task(part).state for part in parts[1:]] == [TaskState.CANCELLED] * 2
+    assert store.suspect_tasks(job.id) == ()
+
+
 # Cancel, retry, delete
 
 
