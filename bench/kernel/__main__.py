@@ -190,11 +190,17 @@ def small_fit_rows(rounds: int) -> list[Row]:
         for n_clusters in (5, 10):
             starts = [first_labels(x, n_clusters, covariance, start) for start in range(10)]
             outcomes: list[peers.Outcome] = []
-            theirs = seconds(
-                lambda starts=starts, covariance=covariance, outcomes=outcomes, k=n_clusters: outcomes.extend(
-                    peers.scipy_fit(x, labels, k, covariance) for labels in starts
+            theirs = float("inf")
+            for _ in range(max(1, rounds - 2)):
+                outcomes.clear()
+                theirs = min(
+                    theirs,
+                    seconds(
+                        lambda starts=starts, covariance=covariance, outcomes=outcomes, k=n_clusters: (
+                            outcomes.extend(peers.scipy_fit(x, labels, k, covariance) for labels in starts)
+                        )
+                    ),
                 )
-            )
             ours = least_seconds(
                 {"fit": lambda covariance=covariance, k=n_clusters: ckernel.fit(x, k, covariance)},
                 4 * rounds,
