@@ -203,7 +203,7 @@ class RabbitConsumer:
 
     def _reset_unless_consuming(self, channel: Any) -> None:
         if channel is self._channel and not self._is_consuming and not self._closed:
-            self._link.reset("it did not let a worker consume.")
+            self._link.reset("it did not let a worker consume; the bundle queue may have no leader.")
 
     def _on_consuming(self, _reply: object) -> None:
         self._is_consuming = True

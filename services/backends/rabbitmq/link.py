@@ -276,7 +276,16 @@ class Link:
             return
         connection.close()
         # A broker that is stuck does not answer the goodbye.
-        self._loop.call_later(_CLOSE_SECONDS / 2, self._loop.stop)
+        self._loop.call_later(_CLOSE_SECONDS / 2, self._guarded(lambda: self._abandon(connection)))
+
+    def _abandon(self, connection: Any) -> None:
+        """Drop a connection whose goodbye was not answered; `_on_gone` follows once its socket is closed."""
+        # pika has no public way: its `close` waits for every channel, and a second one is refused.
+        transport = connection._transport
+        if transport is None:
+            self._loop.stop()
+        else:
+            transport.abort()
 
     def _on_io(self, action: Callable[[], None]) -> bool:
         with self._lock:

@@ -11,6 +11,12 @@
 Arguments of a queue never change, so the names carry a version: other arguments get another one. What an
 operator may want to tune (lengths, times to live, a lower delivery limit) is left to policies, which a
 broker combines with these arguments by taking the stricter of both.
+
+A broker that crashes within seconds of the very first declaration may forget which log belongs to a quorum
+queue: RabbitMQ writes that down late (seen with 3.10). It then begins a new, empty log for which it elects
+no leader, and nothing a client may do changes that; the link goes on trying. An operator ends it with
+`rabbitmqctl eval "ra:trigger_election({'%2F_PREFIX.bundles.v1', node()})."` (`%2F` is the virtual host),
+after which the sweep publishes again what the old log held.
 """
 
 from __future__ import annotations

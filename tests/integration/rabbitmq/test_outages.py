@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import signal
+import socket
 import threading
 from collections.abc import Callable
-
-import pytest
 
 from services.core.errors import QueueUnavailable
 from services.core.jobs import JobState
@@ -39,6 +41,13 @@ def is_down(service: RabbitService) -> bool:
     return False
 
 
+def leads_to(broker: RabbitMQ, connected: socket.socket) -> bool:
+    try:
+        return bool(connected.getpeername()[1:2] == (broker.port("amqp"),))
+    except OSError:
+        return False  # closed, or never connected
+
+
 def test_broker_stops_in_the_middle_of_a_bundle(
     make_service: Callable[..., RabbitService], broker: RabbitMQ
 ) -> None:
@@ -55,7 +64,6 @@ def test_broker_stops_in_the_middle_of_a_bundle(
     assert all(task.attempts == 1 for task in service.tasks())
 
 
-@pytest.mark.xfail(reason="after kill -9 the queue may leave consumers unanswered for long", strict=False)
 def test_results_are_written_while_the_broker_is_down(
     make_service: Callable[..., RabbitService], broker: RabbitMQ
 ) -> None:
@@ -64,6 +72,9 @@ def test_results_are_written_while_the_broker_is_down(
     fit = CountedFit(gate=threading.Event())
     with service.worker(fit=fit), service.scheduling():
         assert fit.entered.wait(60)
+        # The queues are a second old. RabbitMQ would write only later which log belongs to which queue, and
+        # a crash before that costs a queue its log and its leader (see `topology`): not what is tested here.
+        broker.control("eval", "ok = dets:sync(ra_directory_reverse).")
         broker.kill()
         assert fit.gate is not None
         fit.gate.set()
@@ -85,7 +96,11 @@ def test_broker_comes_back_without_its_data(
 
 def test_connections_are_cut(make_service: Callable[..., RabbitService], broker: RabbitMQ) -> None:
     service = make_service()
-    fit = run_disturbed(service, lambda: broker.control("close_all_connections", "cut by the test") and None)
+
+    def disturb() -> None:
+        broker.control("close_all_connections", "cut by the test")
+
+    fit = run_disturbed(service, disturb)
     assert fit.calls == len(service.tasks())
     assert all(task.attempts == 1 for task in service.tasks())
 
@@ -104,3 +119,18 @@ def test_calls_say_so_while_the_broker_is_down(
     until(lambda: not is_down(service))
     until(lambda: service.queue.slots() == 1)
     consumer.close()
+
+
+def test_a_broker_that_answers_nothing_does_not_hold_up_the_end(
+    make_service: Callable[..., RabbitService], broker: RabbitMQ
+) -> None:
+    service = make_service()
+    process = broker.process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        service.queue.close()
+        assert not any(thread.name == "rabbitmq-io" for thread in threading.enumerate())
+        assert not any(type(each) is socket.socket and leads_to(broker, each) for each in gc.get_objects())
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
