@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the schedule, the table and the job")
     parser.add_argument("--seconds", type=float, default=120.0, help="how long faults go on striking")
     parser.add_argument("--tasks", type=int, default=600, help="tasks of each job, at least")
-    parser.add_argument("--starts", type=int, default=60, help="starts per task: how long a job is")
+    parser.add_argument("--starts", type=int, default=200, help="starts per task: how long a job is")
     parser.add_argument("--keep", action="store_true", help="keep logs and data also when all is well")
     arguments = parser.parse_args()
     configure_logs("error", "text")

@@ -31,7 +31,7 @@ WANTED = {
 def test_no_task_is_lost_doubled_or_wrong_whatever_dies(tmp_path: Path) -> None:
     strikes = plan_strikes(SEED, SECONDS)
     assert {strike.fault for strike in strikes} >= WANTED
-    workload = Workload.of_tasks(SEED, 600, n_init=40)
+    workload = Workload.of_tasks(SEED, 600, n_init=25)
     rehearsal = Rehearsal(tmp_path, workload, strikes, seed=SEED, size=Size(workers=2))
     try:
         outcome = rehearsal.run()
