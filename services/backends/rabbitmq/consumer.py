@@ -99,6 +99,9 @@ class RabbitConsumer:
         self._channel: Any = None
         self._is_consuming = False
         self._opened: Future[None] | None = None
+        # Copies that the broker has not confirmed, so that their originals are not acknowledged yet.
+        self._unanswered = 0
+        self._on_answered: Callable[[], None] = lambda: None
 
     def open(self) -> None:
         """Begin to consume; QueueUnavailable when the broker does not answer."""
@@ -285,12 +288,14 @@ class RabbitConsumer:
             delivery.slot.delivery = None
         self._pass_on(delivery)
 
-    def _pass_on(self, delivery: RabbitDelivery, then: Callable[[], None] | None = None) -> None:
+    def _pass_on(self, delivery: RabbitDelivery) -> None:
         """Give it to another worker, by a copy: the broker counts whatever is returned as a failure."""
         copy = delivery.message.handed_back().to("", self._topology.bundles)
-        self._link.publisher.send([copy], self._then_ack(delivery.channel, delivery.tag, then))
+        self._link.publisher.send([copy], self._then_ack(delivery.channel, delivery.tag))
 
-    def _then_ack(self, channel: Any, tag: int, then: Callable[[], None] | None = None) -> Done:
+    def _then_ack(self, channel: Any, tag: int) -> Done:
+        self._unanswered += 1
+
         def done(failure: str) -> None:
             if channel.is_open:
                 if failure:
@@ -298,8 +303,8 @@ class RabbitConsumer:
                     channel.basic_reject(tag, requeue=True)
                 else:
                     channel.basic_ack(tag)
-            if then is not None:
-                then()
+            self._unanswered -= 1
+            self._on_answered()
 
         return done
 
@@ -309,12 +314,10 @@ class RabbitConsumer:
             resolve(future, None)
             return
         consuming = [slot for slot in self._slots if slot.tag]
-        waiting = len(unseen) + 1
 
-        def count_down() -> None:
-            nonlocal waiting
-            waiting -= 1
-            if not waiting and channel.is_open:
+        def close_when_answered() -> None:
+            # Not before: a bundle whose copy is in the queue would come back beside it.
+            if not self._unanswered and channel.is_open:
                 channel.add_on_close_callback(lambda *_closed: resolve(future, None))
                 channel.close()
 
@@ -325,10 +328,9 @@ class RabbitConsumer:
                     channel.basic_reject(delivery.tag, requeue=True)
             for delivery in unseen:
                 if delivery.channel is channel:
-                    self._pass_on(delivery, count_down)
-                else:
-                    count_down()
-            count_down()
+                    self._pass_on(delivery)
+            self._on_answered = close_when_answered
+            close_when_answered()
 
         for slot in consuming[:-1]:
             channel.basic_cancel(slot.tag, callback=lambda _reply: None)
