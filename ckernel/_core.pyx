@@ -30,7 +30,7 @@ cdef extern from "tile_kernels.h" nogil:
     const tile_kernels_t *tile_kernels(int instruction_set)
 
 cdef extern from "frame.h" nogil:
-    int64_t first_not_finite(const double *data, size_t n, int d)
+    int64_t first_beyond(const double *data, size_t n, int d, double limit)
 
 cdef extern from "labelling.h" nogil:
     struct model:
@@ -302,13 +302,13 @@ def multiply_adds(int instruction_set, size_t rounds):
     return rounds * per_round
 
 
-def find_not_finite(const double[:, ::1] data):
-    """Row-major index of the first value that is not finite, or -1."""
+def find_beyond(const double[:, ::1] data, double limit):
+    """Row-major index of the first value that is not between -limit and limit (NaN is not), or -1."""
     cdef int64_t found
     if data.shape[0] == 0 or data.shape[1] == 0:
         return -1
     with nogil:
-        found = first_not_finite(&data[0, 0], data.shape[0], <int>data.shape[1])
+        found = first_beyond(&data[0, 0], data.shape[0], <int>data.shape[1], limit)
     return found
 
 

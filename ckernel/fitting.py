@@ -49,23 +49,18 @@ def _table(data: npt.ArrayLike) -> Floats:
         )
     if table.shape[1] == 0:
         raise ValueError("data must have at least one column; it has none.")
-    found = _core.find_not_finite(table)
+    found = _core.find_beyond(table, MAX_MAGNITUDE)
     if found >= 0:
         row, column = divmod(found, table.shape[1])
+        value = table[row, column]
+        if np.isfinite(value):
+            raise ValueError(
+                f"data must lie within ±{MAX_MAGNITUDE:g}: row {row}, column {column} holds {value}. "
+                "Rescale the column."
+            )
         raise ValueError(
-            f"data must be finite: row {row}, column {column} holds {table[row, column]}. "
+            f"data must be finite: row {row}, column {column} holds {value}. "
             "Remove the row or fill the value in."
-        )
-    return table
-
-
-def _checked_magnitude(table: Floats) -> Floats:
-    largest = max(float(table.max()), -float(table.min()))
-    if largest > MAX_MAGNITUDE:
-        row, column = divmod(int(np.abs(table).argmax()), table.shape[1])
-        raise ValueError(
-            f"data must lie within ±{MAX_MAGNITUDE:g}: row {row}, column {column} holds "
-            f"{table[row, column]}. Rescale the column."
         )
     return table
 
@@ -190,7 +185,7 @@ def fit(
         partition = _partition(initial_labels, n, n_clusters)
         n_init = 1
     result = _core.fit_starts(
-        _checked_magnitude(table),
+        table,
         n_clusters,
         covariance_code,
         assignment_code,
@@ -314,5 +309,5 @@ def score(
             f"labels must be 0 .. K-1, each with members: {missing[0]} has none and "
             f"{counts.size - 1} has. Renumber them."
         )
-    log_likelihood = _core.score_partition(_checked_magnitude(table), partition, counts.size, covariance_code)
+    log_likelihood = _core.score_partition(table, partition, counts.size, covariance_code)
     return log_likelihood, count_parameters(covariance, int(counts.size), d)

@@ -9,23 +9,19 @@
 /* A column whose variance beyond the columns before it is below this share of its own has none. */
 static const double FLAT = 1e-12;
 
-int64_t first_not_finite(const double *data, size_t n, int d)
+CLONES int64_t first_beyond(const double *data, size_t n, int d, double limit)
 {
     const size_t size = n * (size_t)d;
-    /* x - x is 0 for a finite x and NaN otherwise; a chunk is searched only when its sum is not 0. */
+    /* A comparison with NaN is false; a chunk is searched only when one of them was. */
     for (size_t begin = 0; begin < size; begin += 4096) {
         const size_t end = size - begin < 4096 ? size : begin + 4096;
-        double sums[4] = {0};
-        size_t i = begin;
-        for (; i + 4 <= end; i += 4)
-            for (int j = 0; j < 4; j++)
-                sums[j] += data[i + j] - data[i + j];
-        for (; i < end; i++)
-            sums[0] += data[i] - data[i];
-        if (sums[0] + sums[1] + sums[2] + sums[3] == 0)
+        int64_t within = 1;
+        for (size_t i = begin; i < end; i++)
+            within &= fabs(data[i]) <= limit;
+        if (within)
             continue;
-        for (i = begin; i < end; i++)
-            if (!isfinite(data[i]))
+        for (size_t i = begin; i < end; i++)
+            if (!(fabs(data[i]) <= limit))
                 return (int64_t)i;
     }
     return -1;

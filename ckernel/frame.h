@@ -24,8 +24,8 @@ struct frame {
                        * the columns before it), which the shape needs; 0 when there is none */
 };
 
-/* Row and column of the first value that is not finite: row * d + column, or -1. */
-int64_t first_not_finite(const double *data /* IN (n, d) */, size_t n, int d);
+/* Row and column of the first value that is not a number between -limit and limit: row * d + column, or -1. */
+int64_t first_beyond(const double *data /* IN (n, d) */, size_t n, int d, double limit);
 
 /* Copy one tile of rows, less a center, column by column. */
 void load_tile(const double *data /* IN (n, d) */, const uint32_t *rows /* IN (n) their order, or NULL */,
