@@ -212,14 +212,17 @@ class Client:
             return self._jobs.GetJob(job_service_pb2.GetJobRequest(name=name), timeout=self._timeout_seconds)
 
     def list_jobs(
-        self, *, states: Iterable[job_pb2.JobState] = (), dataset: str = ""
+        self, *, states: Iterable[job_pb2.JobState] = (), dataset: str = "", query: str = ""
     ) -> Iterator[job_pb2.Job]:
-        """Every job, newest first, fetched page by page; only those in these states, of this dataset."""
+        """Every job, newest first, fetched page by page.
+
+        Only those in these states, of this dataset, with `query` in their name or display name.
+        """
         states = tuple(states)
         for page in self._pages(
             lambda token: self._jobs.ListJobs(
                 job_service_pb2.ListJobsRequest(
-                    page_size=_PAGE_SIZE, page_token=token, states=states, dataset=dataset
+                    page_size=_PAGE_SIZE, page_token=token, states=states, dataset=dataset, query=query
                 ),
                 timeout=self._timeout_seconds,
             )
@@ -313,15 +316,26 @@ class Client:
                 timeout=self._timeout_seconds,
             )
 
-    def stream_labels(
-        self, name: str, min_members: int | None = None
-    ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
-        """Runs of labels, covering every row in order; of a task, or of a job's best task.
+    def get_agreement(
+        self, name: str, min_members: int | None = None, *, timeout_seconds: float | None = 300.0
+    ) -> report_pb2.Agreement:
+        """How far the best task of each experiment agrees with the job's best one."""
+        with translated(self.target):
+            return self._jobs.GetAgreement(
+                job_service_pb2.GetAgreementRequest(name=name, min_members=min_members),
+                timeout=timeout_seconds,
+            )
 
-        Closing the iterator ends the call.
+    def stream_labels(
+        self, name: str, min_members: int | None = None, *, rows: Sequence[int] = ()
+    ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
+        """Runs of labels in the rows' order; of a task, or of a job's best task.
+
+        Of every row, or of these `rows` (from 0, ascending, without repeats). Closing the iterator ends
+        the call.
         """
         call = self._jobs.StreamLabels(
-            job_service_pb2.StreamLabelsRequest(name=name, min_members=min_members)
+            job_service_pb2.StreamLabelsRequest(name=name, min_members=min_members, rows=rows)
         )
         try:
             with translated(self.target):

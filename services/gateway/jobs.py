@@ -205,6 +205,12 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         job = self._job(request.name, context)
         return report_message(job, build_report(job, self._store.all_tasks(job.id), min_members))
 
+    def GetAgreement(
+        self, request: job_service_pb2.GetAgreementRequest, context: grpc.ServicerContext
+    ) -> report_pb2.Agreement:
+        """See the proto."""
+        raise NotBuilt("GetAgreement is not built yet.")
+
     def StreamLabels(
         self, request: job_service_pb2.StreamLabelsRequest, context: grpc.ServicerContext
     ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
