@@ -343,6 +343,22 @@ class Client:
         finally:
             call.cancel()
 
+    def export_labels(self, name: str, min_members: int | None = None) -> Iterator[bytes]:
+        """A CSV file in chunks: the dataset's rows and columns, and a column `label`.
+
+        Labels of a task, or of a job's best task; empty where a chosen column is missing. Closing the
+        iterator ends the call.
+        """
+        call = self._jobs.ExportLabels(
+            job_service_pb2.ExportLabelsRequest(name=name, min_members=min_members)
+        )
+        try:
+            with translated(self.target):
+                for message in call:
+                    yield message.chunk
+        finally:
+            call.cancel()
+
     def _pages(self, fetch: Callable[[str], P]) -> Iterator[P]:
         token = ""
         while True:

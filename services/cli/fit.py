@@ -137,7 +137,7 @@ def _fit(
         err.print(f"The job failed: {job.failure}", highlight=False, markup=False)
     if labels is not None:
         if report.HasField("best"):
-            write_labelled_table(client, file, dataset.sha256, report.best.task, labels)
+            write_labelled_table(client, report.best.task, labels)
             err.print(f"Labels of {report.best.task} written to {labels}", highlight=False, markup=False)
         else:
             err.print(f"No labels written to {labels}: no fit qualifies.", highlight=False, markup=False)

@@ -15,7 +15,7 @@ from services.core.jobs import Job, JobFilter
 from services.core.pages import PageRequest
 from services.core.ports import Store
 from services.core.reporting import DEFAULT_MIN_MEMBERS, build_report, check_min_members
-from services.core.tasks import TaskFilter, TaskOrder
+from services.core.tasks import TaskFilter, TaskKey, TaskOrder
 from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.errors import NotBuilt, invalid_field
 from services.gateway.labels import Labels
@@ -215,17 +215,15 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.StreamLabelsRequest, context: grpc.ServicerContext
     ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
         """See the proto."""
-        min_members = _min_members(request)
-        named = parse_job_or_task(request.name)
         with self._transfers.take():
-            if isinstance(named, str):
-                job = self._access.job(owner_of(context), named)
-                key = self._labels.best_task(job, min_members)
-            else:
-                job = self._access.job(owner_of(context), named.job_id)
-                key = self._access.task(job.owner, named).key
-            check_still_wanted(context)
-            yield from self._labels.runs(job, key)
+            yield from self._labels.runs(*self._labelled(request, context))
+
+    def ExportLabels(
+        self, request: job_service_pb2.ExportLabelsRequest, context: grpc.ServicerContext
+    ) -> Iterator[job_service_pb2.ExportLabelsResponse]:
+        """See the proto."""
+        with self._transfers.take():
+            yield from self._labels.table(*self._labelled(request, context))
 
     def Predict(
         self,
@@ -244,9 +242,30 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     def _job(self, name: str, context: grpc.ServicerContext, field: str = "name") -> Job:
         return self._access.job(owner_of(context), parse_job(name, field))
 
+    def _labelled(
+        self,
+        request: job_service_pb2.StreamLabelsRequest | job_service_pb2.ExportLabelsRequest,
+        context: grpc.ServicerContext,
+    ) -> tuple[Job, TaskKey]:
+        """The job and the task of it whose labels are asked for, by name or as the best one."""
+        min_members = _min_members(request)
+        named = parse_job_or_task(request.name)
+        if isinstance(named, str):
+            job = self._access.job(owner_of(context), named)
+            key = self._labels.best_task(job, min_members)
+        else:
+            job = self._access.job(owner_of(context), named.job_id)
+            key = self._access.task(job.owner, named).key
+        check_still_wanted(context)
+        return job, key
+
     def _message(self, job: Job) -> job_pb2.Job:
         return job_message(job, self._store.count_tasks(job.id))
 
 
-def _min_members(request: job_service_pb2.GetReportRequest | job_service_pb2.StreamLabelsRequest) -> int:
+def _min_members(
+    request: job_service_pb2.GetReportRequest
+    | job_service_pb2.StreamLabelsRequest
+    | job_service_pb2.ExportLabelsRequest,
+) -> int:
     return check_min_members(request.min_members if request.HasField("min_members") else DEFAULT_MIN_MEMBERS)

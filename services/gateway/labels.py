@@ -16,11 +16,12 @@ from services.core.reporting import build_report
 from services.core.tasks import TaskKey
 from services.gateway.names import job_name, task_name
 from services.gateway.stored_tables import open_table
-from services.tables import load_matrix
+from services.tables import load_matrix, write_labelled
 
 __all__ = ["MAX_RUN_LABELS", "Labels"]
 
 MAX_RUN_LABELS = 200_000
+_CHUNK_BYTES = 1 << 20
 
 
 class Labels:
@@ -63,6 +64,18 @@ class Labels:
                 first_row=first_row,
                 labels=labels[first_row : first_row + MAX_RUN_LABELS].tolist(),
             )
+
+    def table(self, job: Job, key: TaskKey) -> Iterator[job_service_pb2.ExportLabelsResponse]:
+        """The dataset's rows with their labels, as a CSV file in chunks.
+
+        Raises:
+            FailedPrecondition: the task has no model (`TASK_NOT_FITTED`).
+            DataLoss: the stored table or model is damaged or missing.
+        """
+        labels = self._label_rows(job, key)
+        with open_table(self._objects, job.spec.dataset_id) as source:
+            for chunk in write_labelled(source, labels, _CHUNK_BYTES):
+                yield job_service_pb2.ExportLabelsResponse(chunk=chunk)
 
     def _label_rows(self, job: Job, key: TaskKey) -> NDArray[np.int32]:
         """Labels (row_count,) int32, -1 where a chosen column is missing."""

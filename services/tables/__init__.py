@@ -3,6 +3,7 @@
 Works on seekable binary files and local paths; knows no object store and no network.
 """
 
+from services.tables.labelled import write_labelled
 from services.tables.matrix import Matrix, load_matrix
 from services.tables.parsing import ParsedTable, parse_table
 from services.tables.refusals import Reason
@@ -20,4 +21,5 @@ __all__ = [
     "parse_table",
     "profile_selection",
     "sample_table",
+    "write_labelled",
 ]

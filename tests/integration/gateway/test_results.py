@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from typing import Any
 
@@ -114,3 +116,32 @@ def test_labels_need_a_fit(client: Client, bench: Any, failed: Any, dataset: dat
     codes = {warning.code: warning.text for warning in report.warnings}
     assert "1 of 60 tasks failed" in codes[report_pb2.ReportWarning.CODE_TASKS_FAILED]
     assert codes[report_pb2.ReportWarning.CODE_NO_FIT_QUALIFIES] == "No fit qualifies: 1 failed."
+
+
+def test_the_table_comes_back_with_its_labels(client: Client, fitted: Any, table: bytes) -> None:
+    job, _ = fitted
+    labels = [label for run in client.stream_labels(job.name) for label in run.labels]
+    exported = b"".join(client.export_labels(job.name)).decode()
+    rows = list(csv.DictReader(io.StringIO(exported)))
+    assert list(rows[0]) == ["longitude", "a", "b", "farm", "flat", "label"]
+    assert [row["label"] for row in rows] == ["" if label < 0 else str(label) for label in labels]
+    for row, original in zip(rows, csv.DictReader(io.StringIO(table.decode())), strict=True):
+        assert row["farm"] == original["farm"]
+        assert [row[name] and float(row[name]) for name in ("a", "b")] == [
+            original[name] and float(original[name]) for name in ("a", "b")
+        ]
+    few = client.get_report(job.name, min_members=120).best.task
+    assert list(client.export_labels(job.name, 120)) == list(client.export_labels(few))
+
+
+def test_a_table_with_labels_needs_a_fit(client: Client, bench: Any, dataset: dataset_pb2.Dataset) -> None:
+    name = client.create_job(job_pb2.JobSpec(dataset=dataset.name, max_k=1)).job.name
+    key = bench.start(name)[0]
+    for resource, reason in (
+        (name, "NO_FIT_QUALIFIES"),
+        (f"{name}/tasks/{key.short_id}", "TASK_NOT_FITTED"),
+        ("jobs/none", "JOB_NOT_FOUND"),
+    ):
+        with pytest.raises(KMeansError) as refused:
+            next(client.export_labels(resource))
+        assert refused.value.reason == reason

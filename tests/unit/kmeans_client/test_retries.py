@@ -25,6 +25,7 @@ NOT_REPEATED = {
     "kmeans.v1.JobService/DeleteJob",
     "kmeans.v1.JobService/RetryJob",
     "kmeans.v1.JobService/Predict",
+    "kmeans.v1.JobService/ExportLabels",
     "kmeans.v1.JobService/ExportModel",
     "kmeans.v1.JobService/StreamLabels",
     "kmeans.v1.JobService/WatchJob",

@@ -1,0 +1,64 @@
+"""A stored table with the label of each row, as CSV."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from services.tables.stored import StoredTable
+
+__all__ = ["write_labelled"]
+
+_LABEL = "label"
+
+
+def write_labelled(source: BinaryIO, labels: NDArray[np.int32], chunk_bytes: int) -> Iterator[bytes]:
+    """Yield a CSV file in UTF-8: the table's rows and columns, and a column `label`.
+
+    Numbers keep their value and texts are as they were read; a missing cell is empty, and so is the label
+    of a row that has none. Cells are quoted where CSV needs it and otherwise left alone: one that a
+    spreadsheet would take for a formula is data. At most one row group is in memory.
+
+    Args:
+        source: a stored table (Parquet); seekable.
+        labels: (row_count,) int32, -1 for a row without a label.
+        chunk_bytes: size of a chunk; only the last is smaller.
+
+    Raises:
+        DataLoss: the stored table is damaged.
+    """
+    table = StoredTable(source)
+    names = table.names
+    buffer = bytearray()
+    start = 0
+    header = True
+    for index, size in enumerate(table.group_sizes()):
+        of_group = labels[start : start + size]
+        start += size
+        columns = [*table.read_group(index, names), pa.array(of_group, mask=of_group < 0)]
+        sink = io.BytesIO()
+        csv.write_csv(
+            pa.table(columns, names=[*names, _free_name(names)]),
+            sink,
+            csv.WriteOptions(include_header=header),
+        )
+        header = False
+        buffer += sink.getbuffer()
+        while len(buffer) >= chunk_bytes:
+            yield bytes(buffer[:chunk_bytes])
+            del buffer[:chunk_bytes]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _free_name(taken: Iterable[str]) -> str:
+    names = set(taken)
+    candidates = itertools.chain([_LABEL], (f"{_LABEL}_{number}" for number in itertools.count(2)))
+    return next(name for name in candidates if name not in names)
