@@ -8,7 +8,7 @@ import typer
 
 from services.backends.assembly import Backends
 from services.cli.consoles import consoles
-from services.cli.serve import Stop, serve
+from services.cli.serve import Running, serve
 from services.core.settings import Settings, read_settings
 
 __all__ = ["gateway"]
@@ -23,11 +23,12 @@ def gateway(
     """Run a gateway on the shared backends until interrupted; several may run at once."""
     from services.gateway.server import Gateway
 
-    def start(backends: Backends, settings: Settings) -> Stop:
+    def start(backends: Backends, settings: Settings) -> Running:
         server = Gateway(backends.store, backends.queue, backends.objects, settings)
         port = server.start(settings.address)
         out, _ = consoles()
         out.print(f"The gateway listens on {settings.address.rpartition(':')[0]}:{port}.", highlight=False)
-        return server.stop
+        # Its threads are gRPC's own: a gateway that answers probes has them.
+        return Running(server.stop, lambda: True)
 
     serve("gateway", read_settings(**({} if address is None else {"address": address})), start)

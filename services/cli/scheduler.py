@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from services.backends.assembly import Backends
-from services.cli.serve import Stop, serve
+from services.cli.serve import Running, serve
 from services.core.settings import Settings, read_settings
 
 __all__ = ["scheduler"]
@@ -15,7 +15,7 @@ def scheduler() -> None:
     """Run a scheduler on the shared backends until interrupted; several may run at once."""
     from services.scheduler import Scheduler
 
-    def start(backends: Backends, settings: Settings) -> Stop:
+    def start(backends: Backends, settings: Settings) -> Running:
         # On a thread of its own: a signal must not cut through a turn.
         stopping = threading.Event()
         loop = Scheduler(backends.store, backends.queue, settings)
@@ -26,6 +26,6 @@ def scheduler() -> None:
             stopping.set()
             thread.join(grace_seconds)
 
-        return stop
+        return Running(stop, thread.is_alive)
 
     serve("scheduler", read_settings(), start)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -15,13 +17,26 @@ from services.cli.signals import Interrupted
 from services.core.backoff import backoff_seconds
 from services.core.errors import FieldViolation, InvalidInput, Unavailable
 from services.core.settings import Settings
+from services.telemetry.health import HealthServer
 
-__all__ = ["Start", "Stop", "serve"]
+__all__ = ["Running", "Start", "serve"]
 
-# Ends a service within so many seconds.
-Stop = Callable[[float], None]
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that was started.
+
+    Attributes:
+        stop: ends it within so many seconds.
+        is_alive: whether it still does its work; answers at once.
+    """
+
+    stop: Callable[[float], None]
+    is_alive: Callable[[], bool]
+
+
 # Starts a service on open backends.
-Start = Callable[[Backends, Settings], Stop]
+Start = Callable[[Backends, Settings], Running]
 
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -37,25 +52,56 @@ def serve(name: str, settings: Settings, start: Start) -> None:
     """
     configure_logs(settings.log_level, settings.log_format)
     _check_shared(name, settings)
-    log = _log.bind(service=name)
+    with _health(settings) as health:
+        _serve(_log.bind(service=name), settings, start, health)
+
+
+def _serve(
+    log: structlog.stdlib.BoundLogger, settings: Settings, start: Start, health: HealthServer | None
+) -> None:
     try:
         backends = _open_when_there(settings)
     except Interrupted as signalled:
         log.info("ended before it began", signal=str(signalled))
         return
     try:
-        stop = start(backends, settings)
+        running = start(backends, settings)
+        if health is not None:
+            health.watch(running.is_alive, lambda: _ping(backends))
         log.info("service started", queue=backends.queue.name)
         try:
             threading.Event().wait()
         except Interrupted as signalled:
             log.info("service stops", signal=str(signalled))
-        stop(settings.shutdown_grace_seconds)
+        if health is not None:
+            health.announce_stop()
+        running.stop(settings.shutdown_grace_seconds)
     except Interrupted as signalled:
         log.info("ended while it began", signal=str(signalled))
     finally:
         backends.close()
     log.info("service stopped")
+
+
+@contextmanager
+def _health(settings: Settings) -> Iterator[HealthServer | None]:
+    """Answers probes from before the servers are awaited until the process ends."""
+    if settings.health_address is None:
+        yield None
+        return
+    health = HealthServer()
+    try:
+        port = health.start(settings.health_address)
+        _log.info("health is told", address=settings.health_address, port=port)
+        yield health
+    finally:
+        health.stop()
+
+
+def _ping(backends: Backends) -> None:
+    """Raise Unavailable unless the store and the queue answer; nothing goes on without these two."""
+    backends.store.ping()
+    backends.queue.ping()
 
 
 def _check_shared(name: str, settings: Settings) -> None:

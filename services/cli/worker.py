@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from services.backends.assembly import Backends
-from services.cli.serve import Stop, serve
+from services.cli.serve import Running, serve
 from services.core.settings import Settings, read_settings
 
 __all__ = ["worker"]
@@ -22,13 +22,13 @@ def worker(
     """Run a worker on the shared backends until interrupted; several may run at once."""
     from services.worker import Worker
 
-    def start(backends: Backends, settings: Settings) -> Stop:
+    def start(backends: Backends, settings: Settings) -> Running:
         running = Worker(backends.store, backends.queue, backends.objects, settings)
         running.start()
 
         def stop(grace_seconds: float) -> None:
             running.stop(grace_seconds)
 
-        return stop
+        return Running(stop, lambda: running.is_alive)
 
     serve("worker", read_settings(**({} if slots is None else {"worker_slots": slots})), start)

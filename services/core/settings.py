@@ -16,6 +16,8 @@ __all__ = ["DEFAULT_ADDRESS", "Settings", "read_settings"]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
+_HOST_PORT = r"^\S+:[0-9]{1,5}$"
+
 
 class Settings(BaseSettings):
     """Every setting of every service; the environment variable is `KMEANS_` and the name in capitals."""
@@ -41,6 +43,17 @@ class Settings(BaseSettings):
         "from the AWS_* variables.",
     )
     address: str = Field(DEFAULT_ADDRESS, description="Where the gateway listens, HOST:PORT.")
+    health_address: str | None = Field(
+        None,
+        pattern=_HOST_PORT,
+        description="HOST:PORT where a process of its own answers health probes (grpc.health.v1); unset: "
+        "nowhere, but the gateway also answers them at its own address.",
+    )
+    metrics_address: str | None = Field(
+        None,
+        pattern=_HOST_PORT,
+        description="HOST:PORT of the Prometheus metrics of a process of its own; unset: none.",
+    )
     rpc_threads: int = Field(64, ge=4, le=1024, description="Calls the gateway serves at once.")
     max_upload_bytes: int = Field(
         MAX_UPLOAD_BYTES,

@@ -98,6 +98,11 @@ class Worker:
         """Whether it takes no more bundles."""
         return self._stopping.is_set()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether every slot still runs; a worker short of one is better started again."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def stop(self, grace_seconds: float) -> bool:
         """Take no more bundles, let current fits end within the grace, hand back the rest; idempotent.
 

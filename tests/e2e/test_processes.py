@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.e2e.conftest import PATIENCE_SECONDS, PROGRAM, Program, await_that
+from tests.servers.ports import choose_ports
 
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SMALL = ("--max-k", "6", "--experiments", "4", "--seed", "3")
 LONG = ("--max-k", "10", "--experiments", "10", "--n-init", "60", "--seed", "3")
 
@@ -34,20 +39,22 @@ class Shared(Program):
             "KMEANS_SHUTDOWN_GRACE_SECONDS": "20",
         }
 
-    def serve(self, *arguments: str) -> subprocess.Popen[str]:
+    def serve(
+        self, *arguments: str, health_address: str = "", until: str = '"service started"'
+    ) -> subprocess.Popen[str]:
         """Start a service whose log goes to a file: a full pipe would stop it."""
         log = self.folder / f"{arguments[0]}-{len(self.started)}.log"
         with log.open("w") as stream:
             process = subprocess.Popen(
                 [str(PROGRAM), *arguments],
                 cwd=self.folder,
-                env=self.environment,
+                env=self.environment | {"KMEANS_HEALTH_ADDRESS": health_address},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
         self.started.append(process)
-        await_that(lambda: '"service started"' in log.read_text(), f"{arguments[0]} to start")
+        await_that(lambda: until in log.read_text(), f"{arguments[0]} to start")
         return process
 
     def gateway(self) -> str:
@@ -110,6 +117,35 @@ def test_a_worker_that_is_ended_in_the_middle_of_a_job_costs_nothing(
     assert fit.returncode == 0
     assert "Best: K = " in output
     assert end(second) == 0
+
+
+def health(address: str, service: str) -> int | None:
+    """What a probe is told; None while nobody answers."""
+    with grpc.insecure_channel(address) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        try:
+            return int(health_pb2_grpc.HealthStub(channel).Check(request, timeout=PATIENCE_SECONDS).status)
+        except grpc.RpcError:
+            return None
+
+
+@pytest.mark.parametrize("service", ["gateway", "scheduler", "worker"])
+def test_a_service_with_its_servers_is_ready(shared: Shared, service: str) -> None:
+    address = f"127.0.0.1:{choose_ports([service])[service]}"
+    own = ["--address", "127.0.0.1:0"] if service == "gateway" else []
+    process = shared.serve(service, *own, health_address=address)
+    await_that(lambda: health(address, "readiness") == SERVING, "it to be ready")
+    assert health(address, "liveness") == SERVING
+    assert end(process) == 0
+
+
+def test_a_service_without_its_servers_is_alive_and_not_ready(shared: Shared) -> None:
+    address = f"127.0.0.1:{choose_ports(['worker'])['worker']}"
+    shared.queue_url = "amqp://someone:hunter2@127.0.0.1:1/"
+    process = shared.serve("worker", health_address=address, until="waiting for a server")
+    assert health(address, "liveness") == SERVING
+    assert health(address, "readiness") == NOT_SERVING
+    assert end(process) == 0
 
 
 @pytest.mark.parametrize("service", ["gateway", "scheduler", "worker"])

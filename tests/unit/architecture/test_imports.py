@@ -21,6 +21,7 @@ ALLOWED = {
     "services.gateway": {"services.gateway", "services.tables", "services.core", "ckernel", "kmeans"},
     "services.scheduler": {"services.scheduler", "services.core"},
     "services.worker": {"services.worker", "services.tables", "services.core", "ckernel"},
+    "services.telemetry": {"services.telemetry", "services.core"},
     "services.embedded": {
         "services.embedded",
         "services.gateway",
@@ -38,7 +39,7 @@ ALLOWED = {
         "kmeans",
     },
     # The composition roots of services that are processes of their own.
-    "services.cli.serve": {"services.cli", "services.backends", "services.core"},
+    "services.cli.serve": {"services.cli", "services.backends", "services.core", "services.telemetry"},
     "services.cli.gateway": {"services.cli", "services.backends", "services.core", "services.gateway"},
     "services.cli.scheduler": {"services.cli", "services.backends", "services.core", "services.scheduler"},
     "services.cli.worker": {"services.cli", "services.backends", "services.core", "services.worker"},
