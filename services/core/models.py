@@ -41,6 +41,31 @@ class FittedModel:
     centers: NDArray[np.float64]
     parameters: NDArray[np.float64]
 
+    @property
+    def covariances(self) -> NDArray[np.float64]:
+        """The covariances in full in the space of the fit, (K, d, d), whatever the covariance model."""
+        n_clusters, d = self.centers.shape
+        match self.covariance:
+            case Covariance.FULL_UNTIED | Covariance.FULL_TIED:
+                full = self.parameters
+            case Covariance.DIAG_UNTIED | Covariance.DIAG_TIED:
+                full = self.parameters[..., np.newaxis] * np.eye(d)
+            case Covariance.SPHER_UNTIED | Covariance.SPHER_TIED:
+                full = self.parameters[:, np.newaxis, np.newaxis] * np.eye(d)
+        return np.array(np.broadcast_to(full, (n_clusters, d, d)))
+
+    def into_fit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rows (m, d) in original units as the fit saw them, to the last bit."""
+        return (values - self.offset) / self.scale
+
+    def original_centers(self) -> NDArray[np.float64]:
+        """The centers in the columns' units, (K, d)."""
+        return self.centers * self.scale + self.offset
+
+    def original_covariances(self) -> NDArray[np.float64]:
+        """The covariances in the columns' units, (K, d, d)."""
+        return self.covariances * np.outer(self.scale, self.scale)
+
     def to_bytes(self) -> bytes:
         """Encode: magic, header length, JSON header, then the arrays as little-endian float64."""
         arrays = (self.offset, self.scale, self.weights, self.centers, self.parameters)

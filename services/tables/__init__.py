@@ -3,6 +3,7 @@
 Works on seekable binary files and local paths; knows no object store and no network.
 """
 
+from services.tables.complete import CompleteRows, read_complete_rows
 from services.tables.labelled import write_labelled
 from services.tables.matrix import Matrix, load_matrix
 from services.tables.parsing import ParsedTable, parse_table
@@ -11,6 +12,7 @@ from services.tables.sample import Sample, SampledColumn, sample_table
 from services.tables.selection import Selection, profile_selection
 
 __all__ = [
+    "CompleteRows",
     "Matrix",
     "ParsedTable",
     "Reason",
@@ -20,6 +22,7 @@ __all__ = [
     "load_matrix",
     "parse_table",
     "profile_selection",
+    "read_complete_rows",
     "sample_table",
     "write_labelled",
 ]

@@ -63,8 +63,12 @@ class StoredTable:
     def read_matrices(self, columns: Sequence[str]) -> Iterator[NDArray[np.float64]]:
         """Yield the numeric columns of each row group as (m, d) float64, NaN where missing."""
         for index in range(self._file.metadata.num_row_groups):
-            arrays = self.read_group(index, columns)
-            yield np.column_stack([array.to_numpy(zero_copy_only=False) for array in arrays])
+            yield self.read_matrix(index, columns)
+
+    def read_matrix(self, index: int, columns: Sequence[str]) -> NDArray[np.float64]:
+        """The numeric columns of one row group as (m, d) float64, NaN where missing."""
+        arrays = self.read_group(index, columns)
+        return np.column_stack([array.to_numpy(zero_copy_only=False) for array in arrays])
 
     def check_columns(self, columns: Sequence[str]) -> None:
         """Check that they exist and that none is named twice.

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 
 import numpy as np
 from kmeans.v1 import task_pb2
-from numpy.typing import NDArray
 
-from services.core.covariance import Covariance
 from services.core.models import FittedModel
 from services.core.tasks import Task, TaskResult
 from services.gateway.messages.enums import COVARIANCES, TASK_STATES
 from services.gateway.names import task_name
 
-__all__ = ["cluster_messages", "result_message", "task_message"]
+__all__ = ["MAX_COVARIANCE_VALUES", "cluster_messages", "result_message", "task_message"]
+
+# 3.2 MB of the 4 MiB of a message, with room for the centers and deviations of 256 columns.
+MAX_COVARIANCE_VALUES = 400_000
 
 
 def task_message(task: Task, clusters: Iterable[task_pb2.Cluster] = ()) -> task_pb2.Task:
@@ -53,9 +54,13 @@ def result_message(result: TaskResult) -> task_pb2.TaskResult:
 
 
 def cluster_messages(result: TaskResult, model: FittedModel) -> list[task_pb2.Cluster]:
-    """The K clusters of a fit in the original units of its columns."""
-    centers = model.centers * model.scale + model.offset
-    deviations = np.sqrt(_variances(model)) * model.scale
+    """The K clusters of a fit in the original units of its columns.
+
+    Covariances are left out where those of all clusters would not fit into one message.
+    """
+    centers, covariances = model.original_centers(), model.original_covariances()
+    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    has_room = covariances.size <= MAX_COVARIANCE_VALUES
     return [
         task_pb2.Cluster(
             label=label,
@@ -63,20 +68,7 @@ def cluster_messages(result: TaskResult, model: FittedModel) -> list[task_pb2.Cl
             weight=float(model.weights[label]),
             center=centers[label].tolist(),
             standard_deviation=deviations[label].tolist(),
+            covariance=covariances[label].ravel().tolist() if has_room else (),
         )
         for label, count in enumerate(result.counts)
     ]
-
-
-def _variances(model: FittedModel) -> NDArray[np.float64]:
-    """Diagonals of the K covariances in the space of the fit, (K, d)."""
-    shape = model.centers.shape
-    parameters = model.parameters
-    match model.covariance:
-        case Covariance.FULL_UNTIED | Covariance.FULL_TIED:
-            diagonal = np.diagonal(parameters, axis1=-2, axis2=-1)
-        case Covariance.DIAG_UNTIED | Covariance.DIAG_TIED | Covariance.SPHER_TIED:
-            diagonal = parameters
-        case Covariance.SPHER_UNTIED:
-            diagonal = parameters[:, np.newaxis]
-    return np.broadcast_to(diagonal, shape)

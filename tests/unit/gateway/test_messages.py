@@ -32,6 +32,7 @@ from services.core.reporting import build_report
 from services.core.tasks import Task, TaskCounts, TaskKey, TaskResult, TaskState
 from services.gateway import messages
 from services.gateway.messages.enums import COLUMN_KINDS, COLUMN_ROLES, EnumNames
+from services.gateway.paging import MAX_MESSAGE_BYTES
 
 NOW = datetime(2031, 5, 6, 7, 8, 9, 123000, tzinfo=UTC)
 STATISTICS = ColumnStatistics(-1.0, 4.0, 0.5, 1.25)
@@ -222,3 +223,29 @@ def test_clusters_are_in_original_units(covariance: Covariance) -> None:
     np.testing.assert_allclose([cluster.center for cluster in clusters], centers * scale + offset)
     deviations = [np.sqrt(np.diagonal(np.diag(scale) @ one @ np.diag(scale))) for one in full]
     np.testing.assert_allclose([cluster.standard_deviation for cluster in clusters], deviations)
+    np.testing.assert_allclose(
+        [np.reshape(cluster.covariance, (d, d)) for cluster in clusters],
+        [np.diag(scale) @ one @ np.diag(scale) for one in full],
+    )
+
+
+def test_clusters_of_many_wide_covariances_fit_into_a_message() -> None:
+    def task(k: int, d: int) -> task_pb2.Task:
+        model = FittedModel(
+            Covariance.SPHER_TIED,
+            Assignment.LIKELIHOOD,
+            tuple(map(str, range(d))),
+            np.zeros(d),
+            np.ones(d),
+            np.full(k, 1 / k),
+            np.full((k, d), 0.1),
+            np.ones(1),
+        )
+        result = TaskResult(0, 0, 0, 1, 1, True, False, (10**9,) * k, 0)
+        return messages.task_message(TASK, messages.cluster_messages(result, model))
+
+    widest, largest = task(50, 256), task(6, 256)
+    assert [len(cluster.covariance) for cluster in widest.clusters] == [0] * 50
+    assert [len(cluster.standard_deviation) for cluster in widest.clusters] == [256] * 50
+    assert [len(cluster.covariance) for cluster in largest.clusters] == [256 * 256] * 6
+    assert max(widest.ByteSize(), largest.ByteSize()) < MAX_MESSAGE_BYTES

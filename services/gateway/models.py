@@ -1,0 +1,63 @@
+"""Models of tasks: read from the store, and put to use by the kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ckernel
+from services.core.errors import FailedPrecondition, NotFound
+from services.core.models import FittedModel
+from services.core.ports import Store
+from services.core.tasks import TaskKey
+from services.gateway.names import task_name
+
+__all__ = ["Labeller", "read_model"]
+
+# Rows scaled at once: a block stays in the cache, and memory does not grow with the rows.
+_BLOCK_ROWS = 1 << 14
+
+
+def read_model(store: Store, key: TaskKey) -> FittedModel:
+    """The model of a task.
+
+    Raises:
+        FailedPrecondition: it has none (`TASK_NOT_FITTED`).
+        DataLoss: it is damaged.
+    """
+    try:
+        return store.get_model(key)
+    except NotFound as error:
+        name = task_name(key)
+        raise FailedPrecondition(
+            f"Task '{name}' has no model: it has not been fitted, or failed.",
+            "TASK_NOT_FITTED",
+            {"task": name},
+        ) from error
+
+
+class Labeller:
+    """Labels rows in original units under one model.
+
+    They are scaled by the model's own offset and scale, as the rows it was fitted to were, and a row's label
+    depends on that row alone: so these rows get the labels that were scored, in whatever portions they come.
+    """
+
+    def __init__(self, stored: FittedModel) -> None:
+        """Label under this model."""
+        self._stored = stored
+        self._model = ckernel.Model(
+            covariance=stored.covariance.value,
+            assignment=stored.assignment.value,
+            weights=stored.weights,
+            centers=stored.centers,
+            parameters=stored.parameters,
+        )
+
+    def labels(self, values: NDArray[np.float64]) -> NDArray[np.int32]:
+        """Labels (m,) of complete rows (m, d)."""
+        labels = np.empty(len(values), dtype=np.int32)
+        for start in range(0, len(values), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            labels[block] = ckernel.assign(self._stored.into_fit(values[block]), self._model)
+        return labels
