@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -110,11 +111,28 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs a listing shows; None means any."""
+    """Which jobs a listing shows; None means any.
+
+    Attributes:
+        query: only jobs whose name or display name contains this, read literally and in any case.
+    """
 
     owner: str | None = None
     states: tuple[JobState, ...] | None = None
     dataset_id: str | None = None
+    query: str | None = None
+
+    def finds(self, job_id: str, display_name: str) -> bool:
+        """Whether the query is in `jobs/{id}` or in the display name.
+
+        Stores ask this rather than their own search, so that all find the same: texts are compared by the
+        caseless matching of Unicode (section 3.13, D145), in which "STRASSE" finds "Straße" and "É" finds
+        "é" however it is composed.
+        """
+        if self.query is None:
+            return True
+        wanted = _folded(self.query)
+        return wanted in f"jobs/{job_id}" or wanted in _folded(display_name)
 
 
 def state_when_all_ended(counts: TaskCounts) -> JobState | None:
@@ -129,3 +147,8 @@ def state_when_all_ended(counts: TaskCounts) -> JobState | None:
     if counts[TaskState.CANCELLED]:
         return JobState.CANCELLED
     return JobState.SUCCEEDED
+
+
+def _folded(text: str) -> str:
+    # Composed at the end: "cafe" is not in "café".
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_DISPLAY_NAME",
     "Selection",
     "check_display_name",
+    "check_query",
     "check_selection",
     "check_spec",
     "repeated_columns",
@@ -57,6 +58,14 @@ def check_spec(spec: JobSpec, dataset: Dataset) -> None:
             *_columns(spec, dataset),
         ]
     )
+
+
+def check_query(query: str) -> str | None:
+    """What a listing of jobs is searched for, or None for nothing; InvalidInput when it is too long."""
+    if len(query) > MAX_DISPLAY_NAME:
+        sentence = f"query has {len(query)} characters; at most {MAX_DISPLAY_NAME} are searched for."
+        _refuse([FieldViolation("query", sentence)])
+    return query or None
 
 
 def check_selection(spec: JobSpec, selection: Selection) -> None:

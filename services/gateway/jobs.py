@@ -16,9 +16,10 @@ from services.core.pages import PageRequest
 from services.core.ports import Store
 from services.core.reporting import DEFAULT_MIN_MEMBERS, build_report, check_min_members
 from services.core.tasks import TaskFilter, TaskKey, TaskOrder
+from services.core.validation import check_query
 from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.errors import NotBuilt, invalid_field
-from services.gateway.labels import Labels
+from services.gateway.labels import Labels, read_rows
 from services.gateway.messages import (
     COVARIANCES,
     JOB_STATES,
@@ -91,7 +92,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         owner = owner_of(context)
         states = tuple(dict.fromkeys(JOB_STATES.read_all(request.states, "states"))) or None
         dataset_id = parse_dataset(request.dataset, "dataset") if request.dataset else None
-        job_filter = JobFilter(owner, states, dataset_id)
+        job_filter = JobFilter(owner, states, dataset_id, check_query(request.query))
         asked = PageRequest.parse(request.page_size, request.page_token, listing=("jobs", job_filter))
 
         def answer(size: int) -> job_service_pb2.ListJobsResponse:
@@ -215,8 +216,9 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.StreamLabelsRequest, context: grpc.ServicerContext
     ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
         """See the proto."""
+        chosen = read_rows(request.rows)
         with self._transfers.take():
-            yield from self._labels.runs(*self._labelled(request, context))
+            yield from self._labels.runs(*self._labelled(request, context), chosen)
 
     def ExportLabels(
         self, request: job_service_pb2.ExportLabelsRequest, context: grpc.ServicerContext

@@ -153,6 +153,66 @@ def test_job_pages_follow_each_other_while_jobs_are_added(store: Store) -> None:
     assert seen == sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
 
 
+def test_jobs_are_found_by_name_and_display_name(store: Store) -> None:
+    def listed(query: str, **others: Any) -> list[str]:
+        page = store.list_jobs(JobFilter(query=query, **others), PageRequest())
+        return [job.display_name for job in page.items]
+
+    titles = (
+        "100 % clay.csv",
+        "100 m clay.csv",
+        "a_b [c].*",
+        "aXb",
+        "Straße É",
+        "caf\u0065\u0301",
+        r"C:\dir",
+    )
+    jobs = [
+        insert_job(store, NOW + timedelta(seconds=i), display_name=title) for i, title in enumerate(titles)
+    ]
+    for query, expected in {
+        "clay": titles[1::-1],
+        "CLAY.CSV": titles[1::-1],
+        "100 %": titles[:1],
+        "%": titles[:1],
+        "_": titles[2:3],
+        "[c].*": titles[2:3],
+        ".": (titles[2], *titles[1::-1]),
+        "^a": (),
+        "STRASSE": titles[4:5],
+        "e\u0301": titles[5:3:-1],
+        "CAF\N{LATIN CAPITAL LETTER E WITH ACUTE}": titles[5:6],
+        "cafe": (),
+        "\\": titles[6:7],
+        "' OR 1=1 --": (),
+        "$where": (),
+        "\0": (),
+        f"jobs/{jobs[3].id}": titles[3:4],
+        jobs[3].id.upper(): titles[3:4],
+        "JOBS/": titles[::-1],
+    }.items():
+        assert listed(query) == list(expected), query
+    assert listed("clay", owner="bob") == []
+    assert listed("clay", states=(JobState.CANCELLED,)) == []
+    assert listed("clay", dataset_id=jobs[1].spec.dataset_id) == [titles[1]]
+
+
+def test_pages_of_a_search_follow_each_other(store: Store) -> None:
+    found = [
+        insert_job(store, NOW + timedelta(seconds=i), display_name=f"{'odd' if i % 2 else 'even'} {i}")
+        for i in range(10)
+    ][1::2]
+    seen: list[Job] = []
+    token = ""
+    for size in (2, 2, 1):
+        page = store.list_jobs(JobFilter(query="ODD"), PageRequest.parse(size, token, listing="odd"))
+        seen.extend(page.items)
+        assert len(page.items) == size
+        token = page.next_token
+    assert token == ""
+    assert seen == found[::-1]
+
+
 def test_a_forged_job_token_is_refused(store: Store) -> None:
     with pytest.raises(InvalidInput) as caught:
         store.list_jobs(JobFilter(), PageRequest(after=("x", 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from services.backends.sort_keys import read_sort_key
@@ -24,6 +25,7 @@ from services.core.tasks import Task
 
 __all__ = ["SqliteJobs", "fetch_job", "job_not_found"]
 
+_DISPLAY_NAME = JOB_COLUMNS.split(", ").index("display_name")
 _CREATED_AT = JOB_COLUMNS.split(", ").index("created_at")
 
 _POLL_SECONDS = 0.2  # other processes cannot wake us: how old their changes may get
@@ -75,11 +77,14 @@ class SqliteJobs:
             conditions.append("(created_at, id) < (?, ?)")
             parameters.extend(after)
         with self._database.read() as transaction:
-            rows = transaction.all(
+            found = transaction.execute(
                 f"SELECT {JOB_COLUMNS} FROM jobs WHERE {' AND '.join(conditions)} "
-                "ORDER BY created_at DESC, id DESC LIMIT ?",
-                (*parameters, page.size + 1),
+                "ORDER BY created_at DESC, id DESC",
+                tuple(parameters),
             )
+            # Read as far as the page needs; what is searched for is asked of each row on the way.
+            wanted = (row for row in found if job_filter.finds(row[0], row[_DISPLAY_NAME]))
+            rows = list(itertools.islice(wanted, page.size + 1))
         shown = rows[: page.size]
         items = read_sound(shown, read_job_row)
         if len(rows) <= page.size:

@@ -154,6 +154,30 @@ def test_jobs_are_listed_by_state_and_dataset(
         assert [violation.field for violation in refused.value.violations] == [field]
 
 
+def test_jobs_are_searched(client: Client, jobs: Any, dataset: dataset_pb2.Dataset) -> None:
+    first, second, third = (
+        client.create_job(spec(dataset), display_name=title).job.name
+        for title in ("Süd 100 %", "süd 100 m", "Nord")
+    )
+    assert [job.name for job in client.list_jobs(query="SÜD")] == [second, first]
+    assert [job.name for job in client.list_jobs(query="%")] == [first]
+    assert [job.name for job in client.list_jobs(query=third)] == [third]
+    assert list(client.list_jobs(query="x" * 255)) == []
+    page = jobs.ListJobs(job_service_pb2.ListJobsRequest(page_size=1, query="süd"))
+    assert [job.name for job in page.jobs] == [second]
+    following = job_service_pb2.ListJobsRequest(page_token=page.next_page_token, query="süd")
+    assert [job.name for job in jobs.ListJobs(following).jobs] == [first]
+    for request, field in (
+        ({"query": "nord", "page_token": page.next_page_token}, "page_token"),
+        ({"page_token": page.next_page_token}, "page_token"),
+        ({"query": "ü" * 256}, "query"),
+    ):
+        with pytest.raises(KMeansError) as refused, translated("here"):
+            jobs.ListJobs(job_service_pb2.ListJobsRequest(**request))
+        assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert [violation.field for violation in refused.value.violations] == [field]
+
+
 def test_a_job_runs_is_cancelled_and_deleted(
     client: Client, backends: Any, bench: Any, done: Any, dataset: dataset_pb2.Dataset
 ) -> None:

@@ -14,6 +14,7 @@ from kmeans.v1 import dataset_pb2, job_pb2, report_pb2, task_pb2
 
 from kmeans_client import Client, KMeansError, covariance_name
 from services.gateway import labels as labels_module
+from services.tables import limits
 
 
 @pytest.fixture
@@ -69,6 +70,10 @@ def test_a_task_shows_its_clusters_in_original_units(client: Client, fitted: Any
     assert sum(cluster.count for cluster in task.clusters) == job.row_count
     assert math.isclose(sum(cluster.weight for cluster in task.clusters), 1.0)
     assert all(0.3 < value < 0.7 for cluster in task.clusters for value in cluster.standard_deviation)
+    for cluster in task.clusters:
+        covariance = np.reshape(cluster.covariance, (2, 2))
+        np.testing.assert_array_equal(covariance, covariance.T)
+        np.testing.assert_allclose(np.sqrt(np.diagonal(covariance)), cluster.standard_deviation, rtol=1e-15)
 
 
 @pytest.mark.parametrize("run_labels", [200_000, 64])
@@ -86,6 +91,51 @@ def test_labels_are_those_that_were_scored(
         assert len(labels) == 150
         assert np.flatnonzero(labels == -1).tolist() == [10, 70]
         np.testing.assert_array_equal(labels[labels >= 0], fit.labels)
+
+
+@pytest.mark.parametrize("group_bytes", [limits.ROW_GROUP_BYTES, 600])
+def test_labels_of_chosen_rows_are_those_of_the_full_stream(
+    client: Client, bench: Any, table: bytes, monkeypatch: pytest.MonkeyPatch, group_bytes: int
+) -> None:
+    monkeypatch.setattr(limits, "BLOCK_BYTES", group_bytes)
+    monkeypatch.setattr(limits, "ROW_GROUP_BYTES", group_bytes)
+    dataset = client.upload_dataset(io.BytesIO(table), display_name="three.csv")
+    name = client.create_job(
+        job_pb2.JobSpec(dataset=dataset.name, max_k=3, n_experiments=1, n_init=2)
+    ).job.name
+    fits = bench.run(name)
+    for key, fit in fits.items():
+        task = f"{name}/tasks/{key.short_id}"
+        every = [label for run in client.stream_labels(task) for label in run.labels]
+        assert [label for label in every if label >= 0] == fit.labels.tolist()
+        for rows in ([0], [149], [10], [3, 9, 10, 11, 70, 148], range(20, 90), range(150)):
+            (run,) = client.stream_labels(task, rows=rows)
+            assert (run.task, run.first_row) == (task, 0)
+            assert list(run.labels) == [every[row] for row in rows]
+    monkeypatch.setattr(labels_module, "MAX_RUN_LABELS", 2)
+    runs = list(client.stream_labels(task, rows=[1, 10, 100]))
+    assert [(run.first_row, len(run.labels)) for run in runs] == [(0, 2), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "field"),
+    [
+        ([-1], "rows[0]"),
+        ([2, 1], "rows[1]"),
+        ([1, 3, 3], "rows[2]"),
+        ([0, 150], "rows[1]"),
+        ([2**63 - 1], "rows[0]"),
+        (range(250_001), "rows"),
+    ],
+)
+def test_rows_that_cannot_be_labelled_are_refused(
+    client: Client, fitted: Any, rows: list[int], field: str
+) -> None:
+    job, _ = fitted
+    with pytest.raises(KMeansError) as refused:
+        next(client.stream_labels(job.name, rows=rows))
+    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [violation.field for violation in refused.value.violations] == [field]
 
 
 def test_labels_of_a_job_are_those_of_its_best_task(client: Client, fitted: Any) -> None:
