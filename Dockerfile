@@ -1,5 +1,5 @@
 # One image for every service and the command line; the command is chosen at run time:
-#   docker run kmeans-service gateway | scheduler | worker | up
+#   docker run kmeans-service gateway | scheduler | worker | ui | up
 FROM python:3.11-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install --no-install-recommends --yes gcc libc6-dev \
@@ -15,6 +15,8 @@ COPY protos protos
 COPY ckernel ckernel
 COPY kmeans_client kmeans_client
 COPY services services
+COPY ui ui
+COPY examples examples
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
     && /opt/kmeans/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
 

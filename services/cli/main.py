@@ -9,6 +9,7 @@ from services.cli.fit import fit
 from services.cli.gateway import gateway
 from services.cli.labels import labels
 from services.cli.scheduler import scheduler
+from services.cli.ui import ui
 from services.cli.up import up
 from services.cli.worker import worker
 
@@ -27,6 +28,7 @@ app.command()(up)
 app.command()(gateway)
 app.command()(scheduler)
 app.command()(worker)
+app.command()(ui)
 app.command()(dataset_commands.upload)
 app.command()(job_commands.submit)
 app.command()(job_commands.jobs)

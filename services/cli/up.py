@@ -1,4 +1,4 @@
-"""`kmeans-service up`: the embedded service until interrupted."""
+"""`kmeans-service up`: the embedded service and its dashboard until interrupted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from services.cli.consoles import consoles
 from services.cli.logs import configure_logs
 from services.cli.signals import Interrupted
+from services.cli.ui import start_dashboard
 from services.core.settings import read_settings
+from ui.server import DEFAULT_PORT, Dashboard
 
 __all__ = ["up"]
 
@@ -24,8 +26,18 @@ def up(
         int | None,
         typer.Option("--workers", min=1, max=256, help="Fits at once; default: every core."),
     ] = None,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Do not start the dashboard.")] = False,
+    ui_port: Annotated[
+        int | None,
+        typer.Option(
+            "--ui-port",
+            min=1,
+            max=65535,
+            help=f"The dashboard's port on 127.0.0.1; default {DEFAULT_PORT}, or the next one that is free.",
+        ),
+    ] = None,
 ) -> None:
-    """Run the embedded service until interrupted."""
+    """Run the embedded service and its dashboard until interrupted."""
     from services.embedded.service import EmbeddedService
 
     settings = read_settings(**({} if workers is None else {"worker_slots": workers}))
@@ -33,8 +45,11 @@ def up(
     with EmbeddedService(settings) as service:
         listening = service.start(address or settings.address)
         out, _ = consoles()
-        out.print(f"The service listens on {listening}. Stop it with Ctrl-C.", highlight=False)
-        try:
-            threading.Event().wait()
-        except Interrupted:
-            out.print("Stopping: unfinished jobs go on at the next start.", highlight=False)
+        with Dashboard(listening, port=ui_port) as dashboard:
+            try:
+                out.print(f"The service listens on {listening}. Stop it with Ctrl-C.", highlight=False)
+                if not no_ui:
+                    out.print(f"Dashboard: {start_dashboard(dashboard)}", highlight=False)
+                threading.Event().wait()
+            except Interrupted:
+                out.print("Stopping: unfinished jobs go on at the next start.", highlight=False)

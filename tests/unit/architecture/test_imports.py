@@ -37,6 +37,7 @@ ALLOWED = {
         "services.core",
         "kmeans_client",
         "kmeans",
+        "ui",
     },
     # The composition roots of services that are processes of their own.
     "services.cli.serve": {"services.cli", "services.backends", "services.core", "services.telemetry"},
