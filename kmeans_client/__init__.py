@@ -12,6 +12,7 @@ Errors are `KMeansError`, and `Unreachable` where nothing answers.
 """
 
 from kmeans_client.client import Client
+from kmeans_client.credentials import SYSTEM_CA, Credentials
 from kmeans_client.errors import KMeansError, Unreachable, Violation
 from kmeans_client.names import (
     assignment_name,
@@ -27,7 +28,9 @@ from kmeans_client.watching import MAX_RESUMES
 __all__ = [
     "CHUNK_BYTES",
     "MAX_RESUMES",
+    "SYSTEM_CA",
     "Client",
+    "Credentials",
     "KMeansError",
     "Progress",
     "Unreachable",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from importlib import resources
 
 import grpc
+
+from kmeans_client.bearer import BearerToken
+from kmeans_client.credentials import Credentials, is_loopback
 
 __all__ = ["open_channel", "retry_policy"]
 
@@ -21,8 +23,13 @@ def retry_policy() -> str:
     return resources.files("kmeans_client").joinpath("service_config.json").read_text("utf-8")
 
 
-def open_channel(target: str) -> grpc.Channel:
-    """A plain-text channel to HOST:PORT. Connects at the first call, and again whenever it must."""
+def open_channel(target: str, credentials: Credentials | None = None) -> grpc.Channel:
+    """A channel to HOST:PORT, in plain text unless the credentials have a `ca`.
+
+    Connects at the first call, and again whenever it must. Raises what `Credentials.check` raises.
+    """
+    credentials = credentials or Credentials()
+    credentials.check(target)
     options: list[tuple[str, str | int]] = [
         ("grpc.service_config", retry_policy()),
         ("grpc.enable_retries", 1),
@@ -34,17 +41,12 @@ def open_channel(target: str) -> grpc.Channel:
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
-    if _is_loopback(target):
+    if is_loopback(target):
         # A proxy from the environment is for the outside; through it, this machine is not this machine.
         options.append(("grpc.enable_http_proxy", 0))
-    return grpc.insecure_channel(target, options=options)
-
-
-def _is_loopback(target: str) -> bool:
-    host = target.rpartition("/")[2].rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    tls = credentials.channel_credentials()
+    if tls is None:
+        channel = grpc.insecure_channel(target, options=options)
+    else:
+        channel = grpc.secure_channel(target, tls, options=options)
+    return grpc.intercept_channel(channel, BearerToken(credentials.token)) if credentials.token else channel

@@ -22,6 +22,7 @@ from kmeans.v1 import (
 )
 
 from kmeans_client.channel import open_channel
+from kmeans_client.credentials import Credentials
 from kmeans_client.errors import KMeansError, Unreachable, translated
 from kmeans_client.names import covariance_value
 from kmeans_client.uploads import Progress, UploadStream, remaining_bytes
@@ -46,13 +47,52 @@ class Client:
     answers. Calls that are safe to repeat are repeated by gRPC (see `service_config.json`).
     """
 
-    def __init__(self, target: str, *, timeout_seconds: float = 30.0) -> None:
-        """Use the service at HOST:PORT; `timeout_seconds` bounds each call that is not a stream."""
+    def __init__(
+        self,
+        target: str,
+        *,
+        token: str = "",
+        ca: str | PathLike[str] | None = None,
+        certificate: str | PathLike[str] | None = None,
+        key: str | PathLike[str] | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        """Use the service at HOST:PORT.
+
+        Args:
+            target: HOST:PORT.
+            token: says who calls, where the service asks for it. Sent in plain text to this machine only.
+            ca: PEM file of the authorities the gateway's certificate must come from, or `system` for those
+                that gRPC knows; plain text when not given.
+            certificate: PEM file with a certificate of our own, for a gateway that asks for one.
+            key: PEM file with its private key.
+            timeout_seconds: bounds each call that is not a stream.
+
+        Raises:
+            KMeansError: `BAD_TOKEN`, `BAD_TLS_FILES`, or `TOKEN_NEEDS_TLS`.
+        """
+        credentials = Credentials(token, _path(ca), _path(certificate), _path(key))
         self.target = target
         self._timeout_seconds = timeout_seconds
-        self._channel = open_channel(target)
+        self._channel = open_channel(target, credentials)
         self._datasets = dataset_service_pb2_grpc.DatasetServiceStub(self._channel)
         self._jobs = job_service_pb2_grpc.JobServiceStub(self._channel)
+
+    @classmethod
+    def from_environment(cls, target: str, *, timeout_seconds: float = 30.0) -> Self:
+        """Use the service at HOST:PORT with the token and TLS files that the environment names.
+
+        KMEANS_TOKEN, KMEANS_TLS_CA, KMEANS_TLS_CLIENT_CERTIFICATE and KMEANS_TLS_CLIENT_KEY are read now.
+        """
+        found = Credentials.from_environment()
+        return cls(
+            target,
+            token=found.token,
+            ca=found.ca,
+            certificate=found.certificate,
+            key=found.key,
+            timeout_seconds=timeout_seconds,
+        )
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -368,6 +408,10 @@ class Client:
             token = page.next_page_token
             if not token:
                 return
+
+
+def _path(given: str | PathLike[str] | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _own_name(source: BinaryIO) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from kmeans_client import Client
+from kmeans_client import Client, Credentials
 from services.core.errors import HomeInUse
 from services.core.settings import Settings, read_settings
 
@@ -39,7 +39,7 @@ def connect_or_embed(
         HomeInUse: a process holds the home and does not say within 60 s where it listens.
     """
     if target:
-        with Client(target) as client:
+        with Client.from_environment(target) as client:
             yield Connection(client, is_attached=False)
         return
     # Imported late: a command that talks to a running service needs neither kernel nor backends.
@@ -47,6 +47,8 @@ def connect_or_embed(
     from services.embedded.service import EmbeddedService
 
     settings: Settings = read_settings(**({} if workers is None else {"worker_slots": workers}))
+    # Ours alone, on loopback and for as long as the command takes: its name is in no certificate.
+    settings = settings.model_copy(update={"tls_certificate": None, "tls_key": None, "tls_client_ca": None})
     for remaining in range(int(_STARTING_SECONDS / _POLL_SECONDS), -1, -1):
         service = EmbeddedService(settings)
         try:
@@ -54,7 +56,7 @@ def connect_or_embed(
         except HomeInUse:
             running = find_running_service(settings.home)
             if running is not None:
-                with Client(running.address) as client:
+                with _client(running.address, uses_tls=running.uses_tls) as client:
                     yield Connection(client, is_attached=True)
                 return
             if not remaining:
@@ -62,8 +64,15 @@ def connect_or_embed(
             wait(_POLL_SECONDS)
             continue
         try:
-            with Client(address) as client:
+            with _client(address, uses_tls=False) as client:
                 yield Connection(client, is_attached=False)
         finally:
             service.stop()
         return
+
+
+def _client(address: str, *, uses_tls: bool) -> Client:
+    """A client of a service on this machine, which shows the token of the environment."""
+    if uses_tls:
+        return Client.from_environment(address)
+    return Client(address, token=Credentials.from_environment().token)

@@ -18,7 +18,7 @@ def upload(file: options.FileArgument, target: options.TargetOption = options.DE
     """Upload a table; print its name and columns."""
     check_readable(file)
     out, _ = consoles()
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         dataset = client.upload_dataset(file)
     out.print(f"{dataset.name}  {dataset.row_count:,} rows", highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -42,7 +42,7 @@ def submit(
         scale=not no_scale,
         seed=seed,
     )
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         created = client.create_job(job_spec(resource_name("datasets", dataset), wanted))
     print(created.job.name)
 
@@ -50,7 +50,7 @@ def submit(
 def jobs(target: options.TargetOption = options.DEFAULT_TARGET) -> None:
     """List jobs, newest first."""
     out, err = consoles()
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         if not print_jobs(out, client.list_jobs()):
             err.print("No jobs yet. Start one with: kmeans-service submit DATASET")
 
@@ -58,7 +58,7 @@ def jobs(target: options.TargetOption = options.DEFAULT_TARGET) -> None:
 def watch(job: options.JobArgument, target: options.TargetOption = options.DEFAULT_TARGET) -> None:
     """Show a job's progress until it ends; exit 1 unless it succeeded."""
     out, err = consoles()
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         last = follow(client.watch_job(resource_name("jobs", job), job_only=True), err)
     out.print(f"{last.name} {state_name(last)}", highlight=False)
     if last.failure:
@@ -75,7 +75,7 @@ def report(
 ) -> None:
     """Print what a job recommends, as far as it is known."""
     out, _ = consoles()
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         found = client.get_job(resource_name("jobs", job))
         known = client.get_report(found.name, min_members)
         if as_json:
@@ -87,7 +87,7 @@ def report(
 
 def cancel(job: options.JobArgument, target: options.TargetOption = options.DEFAULT_TARGET) -> None:
     """Stop a job; what it has found so far stays."""
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         stopped = client.cancel_job(resource_name("jobs", job))
     print(stopped.name, state_name(stopped))
 
@@ -107,7 +107,7 @@ def retry(
 ) -> None:
     """Run a job's failed tasks again, or the named ones; a cancelled job goes on."""
     name = resource_name("jobs", job)
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         again = client.retry_job(
             name, [task if "/" in task else f"{name}/tasks/{task}" for task in tasks or ()]
         )

@@ -36,7 +36,7 @@ def labels(
     if output is not None:
         check_writable(output)
     name = resource_name("jobs", job)
-    with Client(target) as client:
+    with Client.from_environment(target) as client:
         if table:
             if output is None:
                 sys.stdout.flush()

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 __all__ = [
     "MAX_COLUMNS",
+    "MAX_ROWS",
     "MAX_UPLOAD_BYTES",
     "Column",
     "ColumnKind",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 MAX_COLUMNS = 256
+MAX_ROWS = 100_000_000
 MAX_UPLOAD_BYTES = 1 << 30
 
 

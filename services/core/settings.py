@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.core.datasets import MAX_UPLOAD_BYTES
+from services.core.datasets import MAX_ROWS, MAX_UPLOAD_BYTES
 from services.core.errors import FieldViolation, InvalidInput
 
 __all__ = ["DEFAULT_ADDRESS", "Settings", "read_settings"]
@@ -54,6 +54,30 @@ class Settings(BaseSettings):
         pattern=_HOST_PORT,
         description="HOST:PORT of the Prometheus metrics of a process of its own; unset: none.",
     )
+    tls_certificate: Path | None = Field(
+        None, description="PEM file with the gateway's certificate chain; unset: plain text."
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the private key of that certificate.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authorities of clients; set: no certificate, no connection."
+    )
+    tokens_file: Path | None = Field(
+        None,
+        description="File of the gateway's bearer tokens, hashed, one owner each; unset: no token is asked.",
+    )
+    tokens: SecretStr | None = Field(
+        None, description="OWNER:TOKEN of a small set-up, several separated by commas; not with a file."
+    )
+    allow_anyone: bool = Field(
+        False, description="Whoever reaches the gateway may use it: no warning that no token is asked."
+    )
+    max_owner_jobs: int = Field(0, ge=0, description="Unfinished jobs one owner may have; 0: no limit.")
+    max_owner_tasks: int = Field(
+        0, ge=0, description="Unfinished tasks one owner's jobs may have in all; 0: no limit."
+    )
+    max_owner_bytes: int = Field(
+        0, ge=0, description="Bytes one owner's datasets may have in all, as uploaded; 0: no limit."
+    )
     rpc_threads: int = Field(64, ge=4, le=1024, description="Calls the gateway serves at once.")
     max_upload_bytes: int = Field(
         MAX_UPLOAD_BYTES,
@@ -61,6 +85,7 @@ class Settings(BaseSettings):
         le=MAX_UPLOAD_BYTES,
         description="Largest upload accepted, in bytes.",
     )
+    max_rows: int = Field(MAX_ROWS, ge=1, le=MAX_ROWS, description="Most data rows of a table accepted.")
     worker_slots: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,

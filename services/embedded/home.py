@@ -21,10 +21,11 @@ _ADDRESS = "service.json"
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """An embedded service that already uses the home: its process id and HOST:PORT."""
+    """An embedded service that already uses the home: process id, HOST:PORT, whether it speaks TLS."""
 
     pid: int
     address: str
+    uses_tls: bool = False
 
 
 class Home:
@@ -58,11 +59,11 @@ class Home:
         # Left by a process that died: nobody may take it for ours.
         self.withdraw()
 
-    def announce(self, address: str) -> None:
+    def announce(self, address: str, *, uses_tls: bool = False) -> None:
         """Write down where the service listens, for other processes to find it."""
         temporary = self.path / f"{_ADDRESS}.new"
         try:
-            temporary.write_text(json.dumps({"pid": os.getpid(), "address": address}))
+            temporary.write_text(json.dumps({"pid": os.getpid(), "address": address, "tls": uses_tls}))
             temporary.replace(self.path / _ADDRESS)
         except OSError as error:
             raise _unusable(self.path, error) from error
@@ -106,5 +107,7 @@ def find_running_service(path: Path) -> RunningService | None:
     """
     with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError):
         announced = json.loads((path / _ADDRESS).read_text())
-        return RunningService(int(announced["pid"]), str(announced["address"]))
+        return RunningService(
+            int(announced["pid"]), str(announced["address"]), bool(announced.get("tls", False))
+        )
     return None

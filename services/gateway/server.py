@@ -81,7 +81,16 @@ class Gateway:
         transfers = Slots("uploads and label streams", threads // 4)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(
-                store, objects, Uploads(store, objects, settings.max_upload_bytes, clock), transfers
+                store,
+                objects,
+                Uploads(
+                    store,
+                    objects,
+                    clock,
+                    max_upload_bytes=settings.max_upload_bytes,
+                    max_rows=settings.max_rows,
+                ),
+                transfers,
             ),
             self._server,
         )

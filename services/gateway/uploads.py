@@ -16,7 +16,7 @@ import structlog
 from kmeans.v1 import dataset_service_pb2
 
 from services.core.clock import Clock
-from services.core.datasets import Dataset, TableFormat, original_key, table_key
+from services.core.datasets import MAX_ROWS, Dataset, TableFormat, original_key, table_key
 from services.core.errors import (
     FieldViolation,
     InvalidInput,
@@ -63,11 +63,20 @@ class UploadHeader:
 class Uploads:
     """Receives files in bounded memory: every byte passes once through the object store, then the parser."""
 
-    def __init__(self, store: Store, objects: ObjectStore, max_upload_bytes: int, clock: Clock) -> None:
-        """Accept files of at most `max_upload_bytes`."""
+    def __init__(
+        self,
+        store: Store,
+        objects: ObjectStore,
+        clock: Clock,
+        *,
+        max_upload_bytes: int,
+        max_rows: int = MAX_ROWS,
+    ) -> None:
+        """Accept files of at most `max_upload_bytes` and `max_rows` data rows."""
         self._store = store
         self._objects = objects
         self._max_upload_bytes = max_upload_bytes
+        self._max_rows = max_rows
         self._clock = clock
 
     def receive(
@@ -143,7 +152,7 @@ class Uploads:
             self._objects.open(source_key) as source,
         ):
             destination = Path(folder, "table.parquet")
-            parsed = parse_table(source, display_name, table_format, destination)
+            parsed = parse_table(source, display_name, table_format, destination, max_rows=self._max_rows)
             with destination.open("rb") as table:
                 self._objects.put(destination_key, _pieces(table))
         return parsed

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from services.core.datasets import Column, ColumnKind, Correlation, TableFormat, column_role
+from services.core.datasets import MAX_ROWS, Column, ColumnKind, Correlation, TableFormat, column_role
 from services.tables import limits
 from services.tables.cells import read_numbers, read_texts
 from services.tables.columnar import open_parquet
@@ -43,7 +43,12 @@ class ParsedTable:
 
 
 def parse_table(
-    source: BinaryIO, display_name: str, table_format: TableFormat | None, destination: Path
+    source: BinaryIO,
+    display_name: str,
+    table_format: TableFormat | None,
+    destination: Path,
+    *,
+    max_rows: int = MAX_ROWS,
 ) -> ParsedTable:
     """Parse an upload and write it as Parquet, in memory that does not grow with its size.
 
@@ -56,6 +61,7 @@ def parse_table(
         table_format: what the uploader says it is; None to tell from the bytes. The bytes decide between
             CSV with commas, semicolons and tabs in any case; a stated TSV has tabs.
         destination: where to write the Parquet file; nothing stays there after an error.
+        max_rows: a table of more is refused, as soon as they are read.
 
     Raises:
         InvalidTable: the file is refused; `reason` is one of `refusals.Reason`, the message says what is
@@ -64,9 +70,9 @@ def parse_table(
     rows = _open_rows(source, display_name, table_format)
     guess = _first_guess(rows, display_name)
     try:
-        found = _parse(rows, guess, display_name, destination)
+        found = _parse(rows, guess, display_name, destination, max_rows)
         if found.layout != guess:
-            found = _parse(rows, found.layout, display_name, destination)
+            found = _parse(rows, found.layout, display_name, destination, max_rows)
     except BaseException:
         destination.unlink(missing_ok=True)
         raise
@@ -129,7 +135,7 @@ def _first_guess(rows: Rows, display_name: str) -> _Layout:
     return _Layout(texts, frozenset(empty))
 
 
-def _parse(rows: Rows, guess: _Layout, display_name: str, destination: Path) -> _Found:
+def _parse(rows: Rows, guess: _Layout, display_name: str, destination: Path, max_rows: int) -> _Found:
     """Read all rows under a guess of their layout; what is found may differ, then the table is void."""
     width = len(rows.names)
     correlated = guess.correlated(width)
@@ -156,7 +162,7 @@ def _parse(rows: Rows, guess: _Layout, display_name: str, destination: Path) -> 
                 numbers[index] = cells.numbers
                 written.append(pa.array(cells.numbers, from_pandas=True))
             row_count += batch.num_rows
-            _check_cells(row_count, width, display_name)
+            _check_size(row_count, width, max_rows, display_name)
             # Once a column turns out to be text, the rest of this pass only looks for others.
             if len(texts) == len(guess.texts):
                 writer.write(written)
@@ -175,7 +181,13 @@ def _parse(rows: Rows, guess: _Layout, display_name: str, destination: Path) -> 
     return _Found(_Layout(texts, empty), ParsedTable(rows.format, columns, row_count, correlation))
 
 
-def _check_cells(row_count: int, width: int, display_name: str) -> None:
+def _check_size(row_count: int, width: int, max_rows: int, display_name: str) -> None:
+    if row_count > max_rows:
+        raise refusal(
+            Reason.TOO_LARGE,
+            f"'{display_name}' has more than {max_rows} rows, the most this service accepts. Upload a sample "
+            "of them.",
+        )
     if row_count * width > limits.MAX_CELLS:
         raise refusal(
             Reason.TOO_LARGE,

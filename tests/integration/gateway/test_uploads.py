@@ -23,6 +23,7 @@ from pyarrow import parquet
 from kmeans_client import Client, KMeansError
 from kmeans_client.errors import decode
 from services.core.clock import utc_now
+from services.core.errors import InvalidTable
 from services.core.pages import PageRequest
 from services.gateway.errors import CallEnded
 from services.gateway.uploads import Uploads
@@ -326,7 +327,7 @@ def test_a_file_that_cannot_be_read_to_its_end_leaves_nothing(
 def test_an_upload_nobody_waits_for_any_more_leaves_nothing(
     backends: Any, upload_messages: Messages, step: int
 ) -> None:
-    uploads = Uploads(backends.store, backends.objects, 1000, utc_now)
+    uploads = Uploads(backends.store, backends.objects, utc_now, max_upload_bytes=1000)
     asked = 0
 
     def check() -> None:
@@ -346,3 +347,17 @@ def refused_upload(
     with pytest.raises(grpc.RpcError) as refused:
         datasets.UploadDataset(messages, timeout=20)
     return decode(refused.value, "here")
+
+
+@pytest.mark.parametrize(("max_rows", "fits"), [(150, True), (149, False)])
+def test_a_table_of_too_many_rows(
+    backends: Any, table: bytes, upload_messages: Messages, max_rows: int, fits: bool
+) -> None:
+    uploads = Uploads(backends.store, backends.objects, utc_now, max_upload_bytes=200_000, max_rows=max_rows)
+    if fits:
+        assert uploads.receive("", upload_messages(table), lambda: None).row_count == max_rows
+        return
+    with pytest.raises(InvalidTable, match="149 rows") as refused:
+        uploads.receive("", upload_messages(table), lambda: None)
+    assert refused.value.reason == "TOO_LARGE"
+    assert is_empty(backends)

@@ -12,7 +12,9 @@ def test_the_public_face() -> None:
     assert set(kmeans_client.__all__) == {
         "CHUNK_BYTES",
         "MAX_RESUMES",
+        "SYSTEM_CA",
         "Client",
+        "Credentials",
         "KMeansError",
         "Progress",
         "Unreachable",
