@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from kmeans.v1 import (
     dataset_service_pb2,
@@ -30,6 +30,7 @@ from services.gateway.slots import Slots
 from services.gateway.submission import Submission
 from services.gateway.uploads import Uploads
 from services.gateway.watching import Watching
+from services.telemetry.watched_health import HealthServicer
 
 __all__ = ["SERVICES", "Gateway"]
 
@@ -37,6 +38,8 @@ SERVICES = (
     dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"].full_name,
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
 )
+
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -50,8 +53,6 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.http2.max_ping_strikes", 3),
 )
-
-_ANNOUNCE_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +76,7 @@ class Gateway:
         """Serve from these backends, which the caller closes after `stop`."""
         threads = settings.rpc_threads
         self._stopping = threading.Event()
-        self._health = health.HealthServicer()
+        self._health = HealthServicer(("", *SERVICES))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
         self._server = grpc.server(self._pool, interceptors=[ErrorInterceptor()], options=_OPTIONS)
         transfers = Slots("uploads and label streams", threads // 4)
@@ -106,11 +107,7 @@ class Gateway:
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
-        for service in ("", *SERVICES):
-            self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        reflection.enable_server_reflection((*SERVICES, _HEALTH, reflection.SERVICE_NAME), self._server)
 
     def start(self, address: str) -> int:
         """Listen on HOST:PORT in plain text and serve; return the port, chosen freely when it was 0.
@@ -130,18 +127,14 @@ class Gateway:
             ) from error
         self._server.start()
         for service in ("", *SERVICES):
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+            self._health.set(service, serving=True)
         _log.info("gateway serves", address=address, port=port)
         return port
 
     def announce_stop(self) -> None:
         """Say NOT_SERVING and send watchers away; other calls are still served. Idempotent."""
         self._stopping.set()
-        # Telling a watcher of the health that is just going away can wait for ever inside gRPC; the end of
-        # the server wakes it. Nobody else is to wait for that.
-        telling = threading.Thread(target=self._health.enter_graceful_shutdown, daemon=True)
-        telling.start()
-        telling.join(_ANNOUNCE_SECONDS)
+        self._health.stop()
 
     def stop(self, grace_seconds: float) -> None:
         """Announce it, take no more calls, give those under way this long, then cut them off.

@@ -18,9 +18,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from services.core.errors import FailedPrecondition, Unavailable
+from services.telemetry.watched_health import HealthServicer
 
 __all__ = ["LIVENESS", "READINESS", "HealthServer"]
 
@@ -45,7 +46,7 @@ class HealthServer:
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._said: dict[str, bool] = {}
-        self._health = health.HealthServicer()
+        self._health = HealthServicer((LIVENESS, READINESS, ""))
         # A ping that hangs is not asked again before it has ended.
         self._asked: Future[None] | None = None
         self._watcher: threading.Thread | None = None
@@ -131,12 +132,7 @@ class HealthServer:
             _log.info("health changed", **said)
             self._said = said
             for service, is_serving in (*said.items(), ("", said[READINESS])):
-                self._health.set(
-                    service,
-                    health_pb2.HealthCheckResponse.SERVING
-                    if is_serving
-                    else health_pb2.HealthCheckResponse.NOT_SERVING,
-                )
+                self._health.set(service, serving=is_serving)
 
 
 def _settle(asked: Future[None], ping: Callable[[], None]) -> None:
