@@ -26,6 +26,7 @@ from services.backends.open import open_objects
 from services.backends.sqlite import SqliteStore
 from services.core.ports import ObjectStore, Store, TaskQueue
 from tests.contract.disposable import DisposableQueue
+from tests.servers.mongodb import drop_database
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def _mongodb_url(folder: Path) -> str:
 
 def _forget_mongodb(folder: Path) -> None:
     with MongoClient[dict[str, Any]](_mongodb_url(folder)) as client:
-        client.drop_database(client.get_default_database())
+        drop_database(client, client.get_default_database().name)
 
 
 def _open_rabbitmq(folder: Path) -> TaskQueue:

@@ -12,7 +12,7 @@ from tests.servers.packages import installed_program
 from tests.servers.ports import HOST
 from tests.servers.server import Server
 
-__all__ = ["MongoDB"]
+__all__ = ["MongoDB", "drop_database"]
 
 _PING_MILLISECONDS = 2000
 _ALREADY_INITIALIZED = 23
@@ -68,3 +68,15 @@ class MongoDB(Server):
         except OperationFailure as error:
             if error.code != _ALREADY_INITIALIZED:
                 raise
+
+
+def drop_database(client: pymongo.MongoClient[dict[str, Any]], name: str) -> None:
+    """Drop a test's database, what its killed writers left open included.
+
+    SecantusDB waits for an open transaction while it holds the lock that every other command needs: one
+    that nobody will ever end stops the server.
+    """
+    writers = [{"id": writer["_id"]} for writer in client[name]["writers"].find({}, {"_id": True})]
+    if writers:
+        client.admin.command("killSessions", writers)
+    client.drop_database(name)

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from services.backends.mongodb import MongoStore
-from tests.servers.mongodb import MongoDB
+from tests.servers.mongodb import MongoDB, drop_database
 from tests.servers.server import ServerMissing
 
 
@@ -30,7 +30,7 @@ def database(database_url: str) -> Iterator[Database[dict[str, Any]]]:
     with MongoClient[dict[str, Any]](database_url) as client:
         database = client.get_default_database()
         yield database
-        client.drop_database(database)
+        drop_database(client, database.name)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from kmeans_client import Client
 from services.core.settings import read_settings
 from services.embedded.service import EmbeddedService
+from tests.servers.mongodb import drop_database
 
 
 def make_table() -> bytes:
@@ -74,4 +75,4 @@ def test_parts_on_real_servers_give_the_same_bits(
             assert len(database["models"].distinct("task_id")) == 18
     finally:
         with MongoClient[dict[str, Any]](store_url) as client:
-            client.drop_database(name)
+            drop_database(client, name)
