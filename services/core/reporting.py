@@ -25,6 +25,7 @@ __all__ = [
     "ReportWarning",
     "ScorePoint",
     "WarningCode",
+    "best_by_experiment",
     "build_report",
     "check_min_members",
     "choose_best",
@@ -191,6 +192,16 @@ def choose_best(tasks: Iterable[Task]) -> Task | None:
         key=lambda task: (-_bic(task), task.key.k, task.key.experiment, task.key.covariance.stream),
         default=None,
     )
+
+
+def best_by_experiment(tasks: Iterable[Task], min_members: int) -> dict[int, Task]:
+    """The best task of each experiment in which some fit qualifies, as `choose_best` chooses; ascending."""
+    qualified: dict[int, list[Task]] = {}
+    for task in tasks:
+        if _qualifies(task, min_members):
+            qualified.setdefault(task.key.experiment, []).append(task)
+    chosen = {experiment: choose_best(qualified[experiment]) for experiment in sorted(qualified)}
+    return {experiment: task for experiment, task in chosen.items() if task is not None}
 
 
 def is_at_edge(job: Job, task: Task) -> bool:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 from google.protobuf import empty_pb2
@@ -18,12 +19,14 @@ from services.core.reporting import DEFAULT_MIN_MEMBERS, build_report, check_min
 from services.core.tasks import TaskFilter, TaskKey, TaskOrder
 from services.core.validation import check_query
 from services.gateway.access import Access, check_still_wanted, owner_of
+from services.gateway.agreements import Agreements
 from services.gateway.errors import NotBuilt, invalid_field
 from services.gateway.labels import Labels, read_rows
 from services.gateway.messages import (
     COVARIANCES,
     JOB_STATES,
     TASK_STATES,
+    agreement_message,
     cluster_messages,
     job_message,
     report_message,
@@ -53,6 +56,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         submission: Submission,
         watching: Watching,
         labels: Labels,
+        agreements: Agreements,
         *,
         watches: Slots,
         transfers: Slots,
@@ -62,6 +66,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self._submission = submission
         self._watching = watching
         self._labels = labels
+        self._agreements = agreements
         self._watches = watches
         self._transfers = transfers
         self._access = Access(store)
@@ -210,7 +215,11 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.GetAgreementRequest, context: grpc.ServicerContext
     ) -> report_pb2.Agreement:
         """See the proto."""
-        raise NotBuilt("GetAgreement is not built yet.")
+        min_members = _min_members(request)
+        with self._transfers.take():
+            job = self._job(request.name, context)
+            agreement = self._agreements.of(job, min_members, partial(check_still_wanted, context))
+        return agreement_message(agreement)
 
     def StreamLabels(
         self, request: job_service_pb2.StreamLabelsRequest, context: grpc.ServicerContext
@@ -268,6 +277,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
 def _min_members(
     request: job_service_pb2.GetReportRequest
     | job_service_pb2.StreamLabelsRequest
-    | job_service_pb2.ExportLabelsRequest,
+    | job_service_pb2.ExportLabelsRequest
+    | job_service_pb2.GetAgreementRequest,
 ) -> int:
     return check_min_members(request.min_members if request.HasField("min_members") else DEFAULT_MIN_MEMBERS)

@@ -8,14 +8,13 @@ import numpy as np
 from kmeans.v1 import job_service_pb2
 from numpy.typing import NDArray
 
-from services.core.errors import FailedPrecondition
 from services.core.jobs import Job
 from services.core.ports import ObjectStore, Store
-from services.core.reporting import build_report
 from services.core.tasks import TaskKey
+from services.gateway.best import require_best
 from services.gateway.errors import invalid_field
 from services.gateway.models import Labeller, read_model
-from services.gateway.names import job_name, task_name
+from services.gateway.names import task_name
 from services.gateway.stored_tables import open_table
 from services.tables import read_complete_rows, write_labelled
 
@@ -40,16 +39,7 @@ class Labels:
         Raises:
             FailedPrecondition: no fit qualifies, yet or at all (`NO_FIT_QUALIFIES`).
         """
-        report = build_report(job, self._store.all_tasks(job.id), min_members)
-        if report.best is None:
-            name = job_name(job.id)
-            advice = report.left_out.advice if job.state.is_terminal else "Wait until it has ended."
-            raise FailedPrecondition(
-                f"'{name}' has no best task. {report.left_out.sentence} {advice}".rstrip(),
-                "NO_FIT_QUALIFIES",
-                {"job": name},
-            )
-        return report.best.key
+        return require_best(job, self._store.all_tasks(job.id), min_members).key
 
     def runs(
         self, job: Job, key: TaskKey, chosen: NDArray[np.int64] | None = None

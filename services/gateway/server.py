@@ -21,6 +21,7 @@ from services.core.errors import FailedPrecondition
 from services.core.ports import ObjectStore, Store, TaskQueue
 from services.core.settings import Settings
 from services.gateway.addresses import check_address
+from services.gateway.agreements import Agreements
 from services.gateway.datasets import DatasetServicer
 from services.gateway.interceptor import ErrorInterceptor
 from services.gateway.jobs import JobServicer
@@ -101,6 +102,7 @@ class Gateway:
                 Submission(store, queue, objects, clock),
                 Watching(store, self._stopping),
                 Labels(store, objects),
+                Agreements(store, objects),
                 watches=Slots("watches", threads // 2),
                 transfers=transfers,
             ),

@@ -9,7 +9,7 @@ from services.gateway.messages.enums import (
     TASK_STATES,
 )
 from services.gateway.messages.jobs import job_message, read_spec, spec_message
-from services.gateway.messages.reports import report_message
+from services.gateway.messages.reports import agreement_message, report_message
 from services.gateway.messages.tasks import cluster_messages, result_message, task_message
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "JOB_STATES",
     "TABLE_FORMATS",
     "TASK_STATES",
+    "agreement_message",
     "cluster_messages",
     "correlation_message",
     "dataset_message",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kmeans.v1 import report_pb2
 
+from services.core.agreement import Agreement
 from services.core.jobs import Job
 from services.core.reporting import INTERVAL_METHOD, Interval, Report, ScorePoint, is_at_edge
 from services.core.tasks import Task
@@ -11,7 +12,26 @@ from services.gateway.messages.enums import COVARIANCES, WARNING_CODES
 from services.gateway.messages.tasks import result_message
 from services.gateway.names import job_name, task_name
 
-__all__ = ["report_message"]
+__all__ = ["agreement_message", "report_message"]
+
+
+def agreement_message(agreement: Agreement) -> report_pb2.Agreement:
+    """How far the experiments of a job agree with its best task."""
+    return report_pb2.Agreement(
+        best=task_name(agreement.best.key),
+        experiments=[
+            report_pb2.ExperimentAgreement(
+                experiment=entry.task.key.experiment,
+                task=task_name(entry.task.key),
+                k=entry.task.key.k,
+                covariance=COVARIANCES.name(entry.task.key.covariance),
+                adjusted_rand_index=entry.adjusted_rand_index,
+            )
+            for entry in agreement.experiments
+        ],
+        row_count=agreement.row_count,
+        sampled=agreement.sampled,
+    )
 
 
 def report_message(job: Job, report: Report) -> report_pb2.Report:

@@ -1,0 +1,125 @@
+"""Agreements of a job's experiments: computed when asked for, one at a time, and kept for a while."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.core.agreement import (
+    Agreement,
+    ExperimentAgreement,
+    adjusted_rand_index,
+    choose_compared,
+    count_pairs,
+)
+from services.core.jobs import Job
+from services.core.ports import ObjectStore, Store
+from services.core.reporting import best_by_experiment
+from services.core.tasks import TaskKey
+from services.gateway.best import require_best
+from services.gateway.models import Labeller, read_model
+from services.gateway.stored_tables import open_table
+from services.tables import read_complete_rows
+
+__all__ = ["MAX_KEPT", "Agreements"]
+
+MAX_KEPT = 64
+
+_PATIENCE_SECONDS = 0.5
+
+
+class Agreements:
+    """Compares the labels of each experiment's best task with those of the best overall."""
+
+    def __init__(self, store: Store, objects: ObjectStore) -> None:
+        """Models come from the store, rows from the object store."""
+        self._store = store
+        self._objects = objects
+        self._computing = threading.Lock()
+        self._kept: OrderedDict[tuple[str, int, int], Agreement] = OrderedDict()
+        self._keeping = threading.Lock()
+
+    def of(self, job: Job, min_members: int, check: Callable[[], None]) -> Agreement:
+        """The agreement of a job's experiments as the job is now.
+
+        One is computed at a time, in the memory of 100,000 rows at most and of two models; the last
+        MAX_KEPT answers are kept by (job, revision, min_members).
+
+        Args:
+            job: read before now: its revision says which answers are still true.
+            check: called between the experiments; ends the work by raising.
+
+        Raises:
+            FailedPrecondition: no fit qualifies (`NO_FIT_QUALIFIES`), or a task was set back to run again
+                meanwhile (`TASK_NOT_FITTED`).
+            DataLoss: the stored table or a model is damaged or missing.
+        """
+        key = (job.id, job.revision, min_members)
+        kept = self._find(key)
+        if kept is not None:
+            return kept
+        with self._turn(check):
+            # Whoever had the turn before may have computed this very answer.
+            found = self._find(key)
+            if found is None:
+                found = self._compute(job, min_members, check)
+                with self._keeping:
+                    self._kept[key] = found
+                    while len(self._kept) > MAX_KEPT:
+                        self._kept.popitem(last=False)
+        return found
+
+    def _find(self, key: tuple[str, int, int]) -> Agreement | None:
+        with self._keeping:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+            return found
+
+    @contextmanager
+    def _turn(self, check: Callable[[], None]) -> Iterator[None]:
+        while not self._computing.acquire(timeout=_PATIENCE_SECONDS):
+            check()
+        try:
+            yield
+        finally:
+            self._computing.release()
+
+    def _compute(self, job: Job, min_members: int, check: Callable[[], None]) -> Agreement:
+        tasks = self._store.all_tasks(job.id)
+        best = require_best(job, tasks, min_members)
+        values, sampled = self._compared_rows(job)
+        check()
+        best_labels = self._labels(best.key, values)
+        experiments = []
+        for task in best_by_experiment(tasks, min_members).values():
+            check()
+            labels = best_labels if task.key == best.key else self._labels(task.key, values)
+            index = adjusted_rand_index(count_pairs(best_labels, labels))
+            experiments.append(ExperimentAgreement(task, index))
+        return Agreement(best, tuple(experiments), len(values), sampled)
+
+    def _labels(self, key: TaskKey, values: NDArray[np.float64]) -> NDArray[np.int32]:
+        return Labeller(read_model(self._store, key)).labels(values)
+
+    def _compared_rows(self, job: Job) -> tuple[NDArray[np.float64], bool]:
+        """The complete rows (m, d) that are compared, in original units, and whether they are a sample."""
+        n = job.row_count
+        places = choose_compared(n)
+        values = np.empty((n if places is None else len(places), len(job.spec.columns)))
+        filled = seen = 0
+        with open_table(self._objects, job.spec.dataset_id) as source:
+            for part in read_complete_rows(source, job.spec.columns):
+                rows = part.values
+                if places is not None:
+                    low, high = np.searchsorted(places, (seen, seen + len(rows)))
+                    seen += len(rows)
+                    rows = rows[places[low:high] - (seen - len(rows))]
+                values[filled : filled + len(rows)] = rows
+                filled += len(rows)
+        return values, places is not None
