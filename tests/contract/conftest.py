@@ -41,6 +41,13 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
 
 
 @pytest.fixture
+def damage(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Callable[[str, str], None]:
+    """Makes the record of this kind ("jobs", "datasets") and id unreadable."""
+    implementation: Implementation[Store] = request.node.callspec.params["open_store"]
+    return lambda kind, id_: implementation.damage(tmp_path, kind, id_)
+
+
+@pytest.fixture
 def store(open_store: Callable[[], Store]) -> Store:
     return open_store()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -40,12 +41,15 @@ class Implementation(Generic[T]):
             meet in the same place, as two processes would; a server derives a name from the folder's.
         server: the environment variable with the URL of a real server, or "" when none is needed.
         forget: given the same folder when all are closed, removes what a server keeps of it.
+        damage: of a store: given the same folder, "jobs" or "datasets" and an id, makes that record
+            unreadable, behind the store's back.
     """
 
     name: str
     open: Callable[[Path], T]
     server: str = ""
     forget: Callable[[Path], None] = lambda folder: None
+    damage: Callable[[Path, str, str], None] = lambda folder, kind, id_: None
 
 
 def _mongodb_url(folder: Path) -> str:
@@ -56,6 +60,23 @@ def _mongodb_url(folder: Path) -> str:
 def _forget_mongodb(folder: Path) -> None:
     with MongoClient[dict[str, Any]](_mongodb_url(folder)) as client:
         drop_database(client, client.get_default_database().name)
+
+
+def _damage_mongodb(folder: Path, kind: str, id_: str) -> None:
+    with MongoClient[dict[str, Any]](_mongodb_url(folder)) as client:
+        client.get_default_database()[kind].update_one(
+            {"_id": id_}, {"$set": {{"jobs": "spec", "datasets": "columns"}[kind]: 7}}
+        )
+
+
+def _sqlite_path(folder: Path) -> Path:
+    return folder / "store" / "jobs.sqlite"
+
+
+def _damage_sqlite(folder: Path, kind: str, id_: str) -> None:
+    column = {"jobs": "spec", "datasets": "document"}[kind]
+    with closing(sqlite3.connect(_sqlite_path(folder), isolation_level=None)) as connection:
+        connection.execute(f"UPDATE {kind} SET {column} = '{{' WHERE id = ?", (id_,))
 
 
 def _open_rabbitmq(folder: Path) -> TaskQueue:
@@ -75,12 +96,13 @@ def _forget_s3(folder: Path) -> None:
 
 
 STORES: list[Implementation[Store]] = [
-    Implementation("sqlite", lambda folder: SqliteStore(folder / "store" / "jobs.sqlite")),
+    Implementation("sqlite", lambda folder: SqliteStore(_sqlite_path(folder)), damage=_damage_sqlite),
     Implementation(
         "mongodb",
         lambda folder: MongoStore(_mongodb_url(folder)),
         server="KMEANS_TEST_MONGODB_URL",
         forget=_forget_mongodb,
+        damage=_damage_mongodb,
     ),
 ]
 QUEUES: list[Implementation[TaskQueue]] = [

@@ -6,7 +6,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database, Transaction
-from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_sort_key
+from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import dataset_record, read_dataset_record
 from services.backends.sqlite.datasets import dataset_not_found
 from services.core.datasets import Dataset
@@ -60,10 +60,7 @@ class MongoDatasets:
             wanted["owner"] = owner
         with self._database.calls() as collections:
             records = list(collections.datasets.find(wanted, sort=NEWEST_FIRST, limit=page.size + 1))
-        items = tuple(map(read_dataset_record, records[: page.size]))
-        if len(records) <= page.size:
-            return Page(items)
-        return Page(items, page.token_after(newest_sort_key(items[-1])))
+        return newest_page(records, page, read_dataset_record)
 
     def delete_dataset(self, dataset_id: str) -> None:
         """See the port."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from operator import itemgetter
 
 from pymongo import ASCENDING
 from pymongo.client_session import ClientSession
@@ -10,9 +11,10 @@ from pymongo.errors import DuplicateKeyError
 
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database, Transaction
-from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_sort_key
+from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import WHOLES, job_record, read_job_record, read_task_record
 from services.backends.mongodb.revisions import RevisionWatch
+from services.backends.sound import read_sound
 from services.backends.sqlite.datasets import dataset_not_found
 from services.backends.sqlite.jobs import job_not_found
 from services.core.errors import Conflict, FailedPrecondition
@@ -88,10 +90,7 @@ class MongoJobs:
             if job_filter.query is not None:
                 wanted = {"_id": {"$in": _found(collections, wanted, job_filter, page.size + 1)}}
             records = list(collections.jobs.find(wanted, sort=NEWEST_FIRST, limit=page.size + 1))
-        items = tuple(map(read_job_record, records[: page.size]))
-        if len(records) <= page.size:
-            return Page(items)
-        return Page(items, page.token_after(newest_sort_key(items[-1])))
+        return newest_page(records, page, read_job_record)
 
     def unfinished_jobs(self) -> tuple[Job, ...]:
         """See the port."""
@@ -102,7 +101,7 @@ class MongoJobs:
                     sort=[("created_at", ASCENDING), ("_id", ASCENDING)],
                 )
             )
-        return tuple(map(read_job_record, records))
+        return read_sound(records, read_job_record, itemgetter("_id"))
 
     def delete_job(self, job_id: str) -> None:
         """See the port."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from services.backends.sort_keys import read_sort_key
+from services.backends.sound import read_sound
 from services.backends.sqlite.database import Database
 from services.backends.sqlite.records import (
     DATASET_COLUMNS,
     dataset_row,
     read_dataset_row,
 )
-from services.backends.sqlite.sound import read_sound
 from services.core.datasets import Dataset
 from services.core.errors import Conflict, FailedPrecondition, NotFound
 from services.core.pages import Page, PageRequest
@@ -67,7 +69,7 @@ class SqliteDatasets:
                 (*parameters, page.size + 1),
             )
         shown = rows[: page.size]
-        items = read_sound(shown, read_dataset_row)
+        items = read_sound(shown, read_dataset_row, itemgetter(0))
         if len(rows) <= page.size:
             return Page(items)
         # From the row, not the last item: the row may be damaged, the page empty.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
+from operator import itemgetter
 
 from services.backends.sort_keys import read_sort_key
+from services.backends.sound import read_sound
 from services.backends.sqlite.database import Database, Transaction
 from services.backends.sqlite.datasets import dataset_not_found
 from services.backends.sqlite.failures import closed_store
@@ -17,7 +19,6 @@ from services.backends.sqlite.records import (
     read_job_row,
     read_task_row,
 )
-from services.backends.sqlite.sound import read_sound
 from services.core.errors import Conflict, FailedPrecondition, NotFound
 from services.core.jobs import Job, JobFilter
 from services.core.pages import Page, PageRequest
@@ -86,7 +87,7 @@ class SqliteJobs:
             wanted = (row for row in found if job_filter.finds(row[0], row[_DISPLAY_NAME]))
             rows = list(itertools.islice(wanted, page.size + 1))
         shown = rows[: page.size]
-        items = read_sound(shown, read_job_row)
+        items = read_sound(shown, read_job_row, itemgetter(0))
         if len(rows) <= page.size:
             return Page(items)
         # From the row, not the last item: the row may be damaged, the page empty.
@@ -99,7 +100,7 @@ class SqliteJobs:
                 f"SELECT {JOB_COLUMNS} FROM jobs WHERE state IN ('pending', 'running') "
                 "ORDER BY created_at, id"
             )
-        return read_sound(rows, read_job_row)
+        return read_sound(rows, read_job_row, itemgetter(0))
 
     def delete_job(self, job_id: str) -> None:
         """See the port."""

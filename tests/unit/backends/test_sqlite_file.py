@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from structlog.testing import capture_logs
 
 from services.backends.sqlite import SCHEMA_VERSION, SqliteStore, jobs
 from services.backends.sqlite.failures import translate
@@ -22,8 +20,7 @@ from services.core.errors import (
     ServiceError,
     StoreUnavailable,
 )
-from services.core.jobs import JobFilter
-from services.core.pages import Page, PageRequest
+from services.core.pages import PageRequest
 from tests.contract.samples import LONG, NOW, claim, make_dataset, start_job
 
 T = TypeVar("T")
@@ -154,40 +151,6 @@ def test_a_damaged_record_is_data_loss(path: Path, store: SqliteStore, document:
     with pytest.raises(DataLoss, match=f"dataset {dataset.id}") as caught:
         store.get_dataset(dataset.id)
     assert caught.value.reason == "RECORD_DAMAGED"
-
-
-@pytest.mark.parametrize("size", [1, 2, 50])
-def test_listings_leave_a_damaged_record_out_and_tell_it(path: Path, store: SqliteStore, size: int) -> None:
-    made = [start_job(store, 1)[0] for _ in range(3)]
-    damaged = made[1]
-    edit(path, f"UPDATE jobs SET spec = '{{' WHERE id = '{damaged.id}'")
-    edit(path, f"UPDATE datasets SET document = '{{' WHERE id = '{damaged.spec.dataset_id}'")
-    sound = {job.id for job in made} - {damaged.id}
-    with capture_logs() as logs:
-        assert {job.id for job in store.unfinished_jobs()} == sound
-        assert {job.id for job in every(partial(store.list_jobs, JobFilter()), size)} == sound
-        datasets = every(partial(store.list_datasets, None), size)
-        assert {dataset.id for dataset in datasets} == {
-            job.spec.dataset_id for job in made if job.id in sound
-        }
-    assert [(log["log_level"], log["id"]) for log in logs] == [
-        ("error", damaged.id),
-        ("error", damaged.id),
-        ("error", damaged.spec.dataset_id),
-    ]
-    with pytest.raises(DataLoss, match=f"job {damaged.id}"):
-        store.get_job(damaged.id)
-
-
-def every(listing: Callable[[PageRequest], Page[T]], size: int) -> Iterator[T]:
-    """The items of all pages."""
-    token = ""
-    while True:
-        page = listing(PageRequest.parse(size, token, listing="all"))
-        yield from page.items
-        token = page.next_token
-        if not token:
-            return
 
 
 def test_a_read_only_database_is_unavailability(path: Path, store: SqliteStore) -> None:
