@@ -33,7 +33,7 @@ from pymongo.write_concern import WriteConcern
 from services.backends.documents import Document
 from services.backends.mongodb.failures import DRIVER_ERRORS, URL_ERRORS, closed_store, translate
 from services.backends.mongodb.schema import prepare_schema
-from services.backends.mongodb.writers import Writers
+from services.backends.mongodb.writers import Suspicion, Writers
 from services.core.backoff import backoff_seconds
 from services.core.errors import InvalidInput, StoreUnavailable
 
@@ -54,8 +54,6 @@ _DEFAULTS = {
 # On the disks of a majority: a write that was acknowledged survives the loss of any one server.
 _MAJORITY = WriteConcern("majority", j=True, wtimeout=20_000)
 _GIVE_UP_SECONDS = 20.0
-# A change takes milliseconds. Who waits for one this long waits for a process that is gone.
-_ABANDONED_SECONDS = 3.0
 _FIRST_PAUSE_SECONDS = 0.01  # about what a change takes
 _LONGEST_PAUSE_SECONDS = 0.1  # short: who came first shall not be the one who waits longest
 _N_TURNS = 64
@@ -177,18 +175,16 @@ class Database:
     def close(self) -> None:
         """Close the connections; idempotent."""
         self._closed.set()
+        self._writers.close()
         self._client.close()
 
     def _run(self, body: Callable[[Transaction], T]) -> tuple[T, set[str]]:
         deadline = time.monotonic() + _GIVE_UP_SECONDS
-        patience = time.monotonic() + _ABANDONED_SECONDS
+        suspicion = Suspicion(self._writers)
         failures = 0
         while True:
-            if time.monotonic() > patience:
-                self._writers.end_others()
-                patience = time.monotonic() + _ABANDONED_SECONDS
-            with self._client.start_session() as session:
-                self._writers.note(session)
+            suspicion.look()
+            with self._client.start_session() as session, self._writers.changing(session):
                 session.start_transaction(ReadConcern("snapshot"), _MAJORITY, ReadPreference.PRIMARY)
                 transaction = Transaction(self._collections, session)
                 try:

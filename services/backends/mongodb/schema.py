@@ -9,6 +9,7 @@
 | models | task/model id/number | one chunk of an encoded model |
 | leases | name | who holds a named lease, and until when |
 | writers | session | which process changes the store in this session; see `writers` |
+| | process | how many signs of life it has shown |
 | schema | "schema" | the version |
 
 Times are BSON dates (whole milliseconds, as the service keeps them).
