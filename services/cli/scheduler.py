@@ -18,7 +18,7 @@ def scheduler() -> None:
     def start(backends: Backends, settings: Settings) -> Running:
         # On a thread of its own: a signal must not cut through a turn.
         stopping = threading.Event()
-        loop = Scheduler(backends.store, backends.queue, settings)
+        loop = Scheduler(backends.store, backends.queue, settings, backends.objects)
         thread = threading.Thread(target=loop.run, args=(stopping,), name="scheduler", daemon=True)
         thread.start()
 

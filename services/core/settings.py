@@ -114,6 +114,15 @@ class Settings(BaseSettings):
         le=86400,
         description="A published task not claimed for this long is published again.",
     )
+    orphan_seconds: float = Field(
+        86400.0,
+        ge=3600,
+        le=31_536_000,
+        description="What an upload that was cut off left behind is removed when it is older than this.",
+    )
+    orphan_sweep_seconds: float = Field(
+        3600.0, ge=60, le=86400, description="Pause between two searches for such objects."
+    )
     delivery_limit: int = Field(
         3,
         ge=1,

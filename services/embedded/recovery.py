@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from services.core.errors import NotFound
+from services.core.errors import DataLoss, NotFound
 from services.core.ports import ObjectStore, Store
 
 __all__ = ["recover_store", "remove_orphans"]
@@ -33,3 +33,6 @@ def remove_orphans(store: Store, objects: ObjectStore) -> None:
             for key in orphans:
                 objects.delete(key)
             _log.info("removed an upload that was interrupted", dataset_id=dataset_id)
+        except DataLoss as error:
+            # Its record is damaged, which is no reason to lose its bytes, too.
+            _log.error("damaged dataset", dataset_id=dataset_id, reason=error.reason)

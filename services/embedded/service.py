@@ -73,7 +73,7 @@ class EmbeddedService:
             opening.callback(gateway.stop, _CALLS_GRACE_SECONDS)
             bound = f"{address.rpartition(':')[0]}:{port}"
             home.announce(bound, uses_tls=self._settings.tls_certificate is not None)
-            scheduler = Scheduler(store, queue, self._settings, clock=self._clock)
+            scheduler = Scheduler(store, queue, self._settings, objects, clock=self._clock)
             self._scheduler = threading.Thread(
                 target=scheduler.run, args=(self._stopping,), name="scheduler", daemon=True
             )

@@ -13,10 +13,11 @@ import structlog
 from services.core.backoff import backoff_seconds
 from services.core.clock import Clock, utc_now
 from services.core.errors import Unavailable
-from services.core.ports import Store, TaskQueue
+from services.core.ports import ObjectStore, Store, TaskQueue
 from services.core.settings import Settings
 from services.scheduler.dispatch import Dispatcher, Turn
 from services.scheduler.line import Line
+from services.scheduler.orphans import OrphanSweep
 from services.scheduler.sweep import Sweep
 
 __all__ = ["Scheduler"]
@@ -41,6 +42,7 @@ class Scheduler:
         store: Store,
         queue: TaskQueue,
         settings: Settings,
+        objects: ObjectStore | None = None,
         *,
         clock: Clock = utc_now,
         holder_id: str | None = None,
@@ -50,6 +52,7 @@ class Scheduler:
         """Make one; it connects to nothing that the store and the queue are not connected to.
 
         Args:
+            objects: where orphans are looked for; without it, nobody does.
             holder_id: names this scheduler in leases; unique, made up when not given.
             jitter: gives random numbers in [0, 1) for the pauses after a failure.
             pause: waits so many seconds after a failure; default: really, or until `run` is stopped.
@@ -61,6 +64,11 @@ class Scheduler:
         self._wait = pause
         self._dispatcher = Dispatcher(store, queue, settings, clock=clock, holder_id=holder_id)
         self._sweep = Sweep(store, queue, settings, clock=clock, holder_id=holder_id)
+        self._orphans = (
+            None
+            if objects is None
+            else OrphanSweep(store, objects, settings, clock=clock, holder_id=holder_id)
+        )
         self._line = Line()
         self._held: list[str] = []
         self._logger = structlog.get_logger("scheduler").bind(scheduler=holder_id)
@@ -76,7 +84,8 @@ class Scheduler:
                 if now >= next_sweep:
                     # Set first, so that a sweep that fails is not tried again before its time.
                     next_sweep = now + self._sweep_seconds
-                    self.sweep()
+                    if self.sweep() and self._orphans:
+                        self._orphans.run()
                 self.handle_events(max(0.0, min(_POLL_SECONDS, next_sweep - time.monotonic())))
                 failures = 0
             except Unavailable as error:
@@ -88,8 +97,10 @@ class Scheduler:
                 self._pause(stop, failures, "scheduler waits after an unexpected error", error)
         try:
             self._sweep.release()
+            if self._orphans:
+                self._orphans.release()
         except Unavailable as error:
-            self._logger.warning("sweep lease not released; it ends by itself", error=str(error))
+            self._logger.warning("leases of the sweep not released; they end by themselves", error=str(error))
         self._logger.info("scheduler stopped")
 
     def handle_events(self, timeout_seconds: float = 0.0) -> int:
