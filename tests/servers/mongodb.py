@@ -76,7 +76,8 @@ def drop_database(client: pymongo.MongoClient[dict[str, Any]], name: str) -> Non
     SecantusDB waits for an open transaction while it holds the lock that every other command needs: one
     that nobody will ever end stops the server.
     """
-    writers = [{"id": writer["_id"]} for writer in client[name]["writers"].find({}, {"_id": True})]
+    sessions = client[name]["writers"]
+    writers = [{"id": writer["_id"]} for writer in sessions.find({"owner": {"$exists": True}})]
     if writers:
         client.admin.command("killSessions", writers)
     client.drop_database(name)
