@@ -32,6 +32,8 @@ from services.gateway.messages import (
     report_message,
     task_message,
 )
+from services.gateway.model_files import write_model
+from services.gateway.models import fitted
 from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, parse_task
 from services.gateway.paging import fit_message
 from services.gateway.slots import Slots
@@ -45,6 +47,8 @@ _ORDERS = {
     job_service_pb2.TASK_ORDER_KEY: TaskOrder.KEY,
     job_service_pb2.TASK_ORDER_BIC_DESCENDING: TaskOrder.BIC_DESCENDING,
 }
+_MODEL_FORMATS = {job_service_pb2.MODEL_FORMAT_UNSPECIFIED, job_service_pb2.MODEL_FORMAT_JSON}
+_CHUNK_BYTES = 1 << 20
 
 
 class JobServicer(job_service_pb2_grpc.JobServiceServicer):
@@ -248,7 +252,18 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self, request: job_service_pb2.ExportModelRequest, context: grpc.ServicerContext
     ) -> Iterator[job_service_pb2.ExportModelResponse]:
         """See the proto."""
-        raise NotBuilt("ExportModel is not built yet.")
+        key = parse_task(request.name)
+        if request.format not in _MODEL_FORMATS:
+            raise invalid_field(
+                "format", f"format is {request.format}, which is none of the model formats; JSON is 1."
+            )
+        with self._transfers.take():
+            owner = owner_of(context)
+            job, task = self._access.job(owner, key.job_id), self._access.task(owner, key)
+            result, model = fitted(self._store, task)
+            dataset = self._store.get_dataset(job.spec.dataset_id)
+            for chunk in write_model(dataset, job, task, result, model, _CHUNK_BYTES):
+                yield job_service_pb2.ExportModelResponse(chunk=chunk)
 
     def _job(self, name: str, context: grpc.ServicerContext, field: str = "name") -> Job:
         return self._access.job(owner_of(context), parse_job(name, field))

@@ -9,10 +9,10 @@ import ckernel
 from services.core.errors import FailedPrecondition, NotFound
 from services.core.models import FittedModel
 from services.core.ports import Store
-from services.core.tasks import TaskKey
+from services.core.tasks import Task, TaskKey, TaskResult
 from services.gateway.names import task_name
 
-__all__ = ["Labeller", "read_model"]
+__all__ = ["Labeller", "fitted", "read_model"]
 
 # Rows scaled at once: a block stays in the cache, and memory does not grow with the rows.
 _BLOCK_ROWS = 1 << 14
@@ -28,12 +28,15 @@ def read_model(store: Store, key: TaskKey) -> FittedModel:
     try:
         return store.get_model(key)
     except NotFound as error:
-        name = task_name(key)
-        raise FailedPrecondition(
-            f"Task '{name}' has no model: it has not been fitted, or failed.",
-            "TASK_NOT_FITTED",
-            {"task": name},
-        ) from error
+        raise _not_fitted(key) from error
+
+
+def fitted(store: Store, task: Task) -> tuple[TaskResult, FittedModel]:
+    """The scores and the model of a task; raises as `read_model`."""
+    model = read_model(store, task.key)
+    if task.result is None:
+        raise _not_fitted(task.key)
+    return task.result, model
 
 
 class Labeller:
@@ -61,3 +64,10 @@ class Labeller:
             block = slice(start, start + _BLOCK_ROWS)
             labels[block] = ckernel.assign(self._stored.into_fit(values[block]), self._model)
         return labels
+
+
+def _not_fitted(key: TaskKey) -> FailedPrecondition:
+    name = task_name(key)
+    return FailedPrecondition(
+        f"Task '{name}' has no model: it has not been fitted, or failed.", "TASK_NOT_FITTED", {"task": name}
+    )

@@ -70,9 +70,8 @@ def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     "call",
     [
         lambda jobs: jobs.Predict(iter([job_service_pb2.PredictRequest()]), timeout=10),
-        lambda jobs: jobs.ExportModel(job_service_pb2.ExportModelRequest(), timeout=10),
     ],
-    ids=["Predict", "ExportModel"],
+    ids=["Predict"],
 )
 def test_what_is_not_built_says_so(jobs: Any, call: Any) -> None:
     with pytest.raises(KMeansError) as refused, translated("here"):
