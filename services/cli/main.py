@@ -9,6 +9,7 @@ from services.cli.fit import fit
 from services.cli.gateway import gateway
 from services.cli.labels import labels
 from services.cli.scheduler import scheduler
+from services.cli.token import token
 from services.cli.ui import ui
 from services.cli.up import up
 from services.cli.worker import worker
@@ -37,3 +38,4 @@ app.command()(job_commands.report)
 app.command()(labels)
 app.command()(job_commands.cancel)
 app.command()(job_commands.retry)
+app.command()(token)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from services.gateway.errors import invalid_field
 
-__all__ = ["check_address"]
+__all__ = ["check_address", "is_loopback"]
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^\s:/\[\]]+):([0-9]{1,5})", re.ASCII)
 # gRPC takes these for the scheme of an address of another kind.
@@ -28,3 +29,15 @@ def check_address(address: str) -> str:
             "BAD_ADDRESS",
         )
     return address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by its address or as `localhost`, is this machine and no other can reach it."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

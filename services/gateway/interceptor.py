@@ -1,4 +1,4 @@
-"""The one interceptor: every call ends in a status with a reason, and leaves one log line."""
+"""The one interceptor: every call has an owner, ends in a status with a reason, and leaves one log line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import structlog
 from grpc_status import rpc_status
 
 from services.core.errors import ServiceError
+from services.gateway.authentication import Authentication, Caller
 from services.gateway.statuses import code_of, status_of
 
 __all__ = ["ErrorInterceptor"]
 
 _log = structlog.get_logger(__name__)
 
-_Behaviour = Callable[[Any, grpc.ServicerContext], Any]
+_Behaviour = Callable[[Any, Any], Any]
+_OwnerOf = Callable[[grpc.ServicerContext], str]
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
@@ -26,7 +28,12 @@ class ErrorInterceptor(grpc.ServerInterceptor):
 
     A `ServiceError` says its own sentence. Anything else is a mistake of ours: the caller gets a
     reference, the log the traceback under the same reference, and nothing of the error itself leaks.
+    No method runs before it is known who calls.
     """
+
+    def __init__(self, authentication: Authentication | None = None) -> None:
+        """Ask this who calls; everybody may, when not given."""
+        self._authentication = authentication or Authentication()
 
     def intercept_service(
         self,
@@ -38,32 +45,35 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/kmeans."):
             return handler
+        owner_of = self._authentication.owner_of
         serialisation = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(_single(method, handler.unary_unary), **serialisation)
+            return grpc.unary_unary_rpc_method_handler(
+                _single(method, owner_of, handler.unary_unary), **serialisation
+            )
         if handler.stream_unary is not None:
             return grpc.stream_unary_rpc_method_handler(
-                _single(method, handler.stream_unary), **serialisation
+                _single(method, owner_of, handler.stream_unary), **serialisation
             )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
-                _streaming(method, handler.unary_stream), **serialisation
+                _streaming(method, owner_of, handler.unary_stream), **serialisation
             )
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(
-                _streaming(method, handler.stream_stream), **serialisation
+                _streaming(method, owner_of, handler.stream_stream), **serialisation
             )
         return handler
 
 
-def _single(method: str, behaviour: _Behaviour) -> _Behaviour:
+def _single(method: str, owner_of: _OwnerOf, behaviour: _Behaviour) -> _Behaviour:
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
         begun = time.monotonic()
         try:
-            response = behaviour(request, context)
+            response = behaviour(request, Caller(context, owner_of(context)))
         except grpc.RpcError:
             # The request stream broke: the client is gone, and gRPC ends the call by itself.
             _log.info("call abandoned by its client", method=method, seconds=_since(begun))
@@ -76,11 +86,11 @@ def _single(method: str, behaviour: _Behaviour) -> _Behaviour:
     return answer
 
 
-def _streaming(method: str, behaviour: _Behaviour) -> _Behaviour:
+def _streaming(method: str, owner_of: _OwnerOf, behaviour: _Behaviour) -> _Behaviour:
     def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         begun = time.monotonic()
         try:
-            yield from behaviour(request, context)
+            yield from behaviour(request, Caller(context, owner_of(context)))
         except grpc.RpcError:
             _log.info("call abandoned by its client", method=method, seconds=_since(begun))
             raise

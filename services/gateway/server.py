@@ -20,8 +20,9 @@ from services.core.clock import Clock, utc_now
 from services.core.errors import FailedPrecondition
 from services.core.ports import ObjectStore, Store, TaskQueue
 from services.core.settings import Settings
-from services.gateway.addresses import check_address
+from services.gateway.addresses import check_address, is_loopback
 from services.gateway.agreements import Agreements
+from services.gateway.authentication import authentication
 from services.gateway.datasets import DatasetServicer
 from services.gateway.interceptor import ErrorInterceptor
 from services.gateway.jobs import JobServicer
@@ -29,6 +30,7 @@ from services.gateway.labels import Labels
 from services.gateway.paging import MAX_MESSAGE_BYTES
 from services.gateway.slots import Slots
 from services.gateway.submission import Submission
+from services.gateway.tls import server_credentials, tls_files
 from services.gateway.uploads import Uploads
 from services.gateway.watching import Watching
 from services.telemetry.watched_health import HealthServicer
@@ -74,12 +76,23 @@ class Gateway:
         *,
         clock: Clock = utc_now,
     ) -> None:
-        """Serve from these backends, which the caller closes after `stop`."""
+        """Serve from these backends, which the caller closes after `stop`.
+
+        Raises:
+            InvalidInput: the tokens or TLS files of the settings are wrong (`BAD_SETTINGS`, `BAD_TOKENS`,
+                `BAD_TLS_FILES`).
+        """
+        files = tls_files(settings)
+        self._credentials = None if files is None else server_credentials(files)
+        self._authentication = authentication(settings)
+        self._anyone_is_meant = settings.allow_anyone
         threads = settings.rpc_threads
         self._stopping = threading.Event()
         self._health = HealthServicer(("", *SERVICES))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
-        self._server = grpc.server(self._pool, interceptors=[ErrorInterceptor()], options=_OPTIONS)
+        self._server = grpc.server(
+            self._pool, interceptors=[ErrorInterceptor(self._authentication)], options=_OPTIONS
+        )
         transfers = Slots("uploads and label streams", threads // 4)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(
@@ -112,14 +125,19 @@ class Gateway:
         reflection.enable_server_reflection((*SERVICES, _HEALTH, reflection.SERVICE_NAME), self._server)
 
     def start(self, address: str) -> int:
-        """Listen on HOST:PORT in plain text and serve; return the port, chosen freely when it was 0.
+        """Listen on HOST:PORT and serve; return the port, chosen freely when it was 0.
+
+        With TLS if the settings name its files, else in plain text.
 
         Raises:
             InvalidInput: that is not HOST:PORT (`BAD_ADDRESS`).
             FailedPrecondition: nothing can listen there (`ADDRESS_NOT_AVAILABLE`).
         """
         try:
-            port = self._server.add_insecure_port(check_address(address))
+            if self._credentials is None:
+                port = self._server.add_insecure_port(check_address(address))
+            else:
+                port = self._server.add_secure_port(check_address(address), self._credentials)
         except RuntimeError as error:
             raise FailedPrecondition(
                 f"Cannot listen on {address}: it is taken, or not an address of this machine. Stop what "
@@ -130,8 +148,31 @@ class Gateway:
         self._server.start()
         for service in ("", *SERVICES):
             self._health.set(service, serving=True)
-        _log.info("gateway serves", address=address, port=port)
+        _log.info(
+            "gateway serves",
+            address=address,
+            port=port,
+            tls=self._credentials is not None,
+            tokens=not self._authentication.is_open,
+        )
+        self._warn_of_strangers(address)
         return port
+
+    def _warn_of_strangers(self, address: str) -> None:
+        if is_loopback(address.rpartition(":")[0].strip("[]")):
+            return
+        if self._authentication.is_open and not self._anyone_is_meant:
+            _log.warning(
+                "whoever reaches this address may read, change and delete everything: set "
+                "KMEANS_TOKENS_FILE, or KMEANS_ALLOW_ANYONE=true where that is meant",
+                address=address,
+            )
+        if not self._authentication.is_open and self._credentials is None:
+            _log.warning(
+                "tokens are taken over TLS only, and from this machine: nobody else can enter until "
+                "KMEANS_TLS_CERTIFICATE and KMEANS_TLS_KEY are set",
+                address=address,
+            )
 
     def announce_stop(self) -> None:
         """Say NOT_SERVING and send watchers away; other calls are still served. Idempotent."""
