@@ -206,10 +206,11 @@ class RabbitConsumer:
 
     def _reset_unless_consuming(self, channel: Any) -> None:
         if channel is self._channel and not self._is_consuming and not self._closed:
-            self._link.reset("it did not let a worker consume; the bundle queue may have no leader.")
+            self._link.stalled(self._topology.bundles)
 
     def _on_consuming(self, _reply: object) -> None:
         self._is_consuming = True
+        self._link.answered()
         if self._opened is not None:
             resolve(self._opened, None)
             self._opened = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from services.backends.rabbitmq.link import Link
+from services.backends.rabbitmq.link import CALL_SECONDS, Link
 from services.backends.rabbitmq.messages import DamagedMessage, read_event
 from services.core.jobs import JobEvent
 
@@ -29,6 +29,7 @@ class EventReceiver:
         self._events: dict[JobEvent, None] = {}
         self._is_added = False
         self._closed = False
+        self._consuming: Any = None  # IO thread
 
     def receive(self, timeout_seconds: float) -> tuple[JobEvent, ...]:
         """See `TaskQueue.receive_events`."""
@@ -56,14 +57,24 @@ class EventReceiver:
         """Nothing to forget: what came is ours."""
 
     def _on_channel(self, channel: Any) -> None:
+        self._consuming = None
+        # Else a scheduler whose call is left unanswered would hear of nothing but by the sweep.
+        self._link.later(CALL_SECONDS, lambda: self._reset_unless_consuming(channel))
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_cancel_callback(lambda _frame: self._link.reset("the event queue was deleted."))
         channel.basic_consume(
             self._link.topology.events,
             on_message_callback=self._on_message,
             auto_ack=True,
-            callback=lambda _reply: None,
+            callback=lambda _reply: self._on_consuming(channel),
         )
+
+    def _on_consuming(self, channel: Any) -> None:
+        self._consuming = channel
+
+    def _reset_unless_consuming(self, channel: Any) -> None:
+        if self._consuming is not channel and not self._closed and channel.is_open:
+            self._link.reset("the event queue left a call unanswered.")
 
     def _on_channel_closed(self, channel: Any, reason: Any) -> None:
         if not self._closed and channel.connection.is_open:

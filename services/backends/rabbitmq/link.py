@@ -19,7 +19,7 @@ from pika.adapters.select_connection import IOLoop  # type: ignore[import-untype
 
 from services.backends.rabbitmq.location import Location
 from services.backends.rabbitmq.publisher import Publisher
-from services.backends.rabbitmq.topology import Topology
+from services.backends.rabbitmq.topology import Topology, election_command
 from services.core.backoff import backoff_seconds
 from services.core.errors import QueueUnavailable
 
@@ -32,6 +32,8 @@ CALL_SECONDS = 10.0
 _CLOSE_SECONDS = 5.0
 # A connection that held for so long was a good one: the next failure is the first of its row.
 _STEADY_SECONDS = 5.0
+# A broker that has just come back may leave a queue without an answer once or twice.
+_STALLS_BEFORE_ADVICE = 3
 
 _logger = structlog.get_logger("rabbitmq")
 
@@ -72,6 +74,8 @@ class Link:
         self._control: Any = None
         self._is_ready = False
         self._attempts = 0
+        self._stalls = 0
+        self._asked_of = ""
         self._failure = "it was never there."
         self.cluster_name = ""
         self._thread = threading.Thread(target=self._run, name="rabbitmq-io", daemon=True)
@@ -144,7 +148,7 @@ class Link:
             return future.result(timeout_seconds)
         except TimeoutError as error:
             # Heartbeats may go on while a channel hangs, as after a crash of the broker.
-            self.post(lambda: self.reset("it left a call unanswered."))
+            self.post(self._reset_unanswered)
             raise QueueUnavailable(
                 f"The broker at {self._location.server} did not answer within {timeout_seconds:g} s."
             ) from error
@@ -154,12 +158,46 @@ class Link:
 
     def declare_passively(self, queue: str, answer: Callable[[Any], None]) -> None:
         """Ask for a queue's counts. IO thread only."""
-        self._control.queue_declare(queue, passive=True, callback=answer)
+
+        def answered(reply: Any) -> None:
+            self.answered()
+            answer(reply)
+
+        self._asked_of = queue
+        self._control.queue_declare(queue, passive=True, callback=answered)
+
+    def answered(self) -> None:
+        """A queue gave an answer: what was stalled before is over. IO thread only."""
+        self._stalls = 0
+        self._asked_of = ""
+
+    def stalled(self, queue: str) -> None:
+        """A queue left a call unanswered while its broker lives: begin anew. IO thread only.
+
+        When that happens again and again, the log says what an operator can do about it.
+        """
+        self._stalls += 1
+        if self._stalls >= _STALLS_BEFORE_ADVICE:
+            _logger.error(
+                "a queue does not answer though its broker does: it may have lost its leader in a crash. "
+                "If `rabbitmqctl list_queues name leader` shows none for it, run the command",
+                broker=self._location.server,
+                queue=queue,
+                stalls=self._stalls,
+                command=election_command(self._location.virtual_host, queue),
+            )
+        self.reset(f"queue {queue} left a call unanswered.")
 
     def reset(self, why: str) -> None:
         """Break the connection, so that everything is declared and consumed anew. IO thread only."""
         _logger.warning("connection is made anew", broker=self._location.server, reason=why)
         self._shut(why)
+
+    def _reset_unanswered(self) -> None:
+        if self._asked_of:
+            self.stalled(self._asked_of)
+        else:
+            self.reset("it left a call unanswered.")
 
     # The IO thread
 
@@ -212,6 +250,7 @@ class Link:
         with self._changed:
             was_ready, self._is_ready = self._is_ready, False
             self._loop = self._connection = self._control = None
+            self._asked_of = ""
             self._attempts += 1
             calls, self._calls = self._calls, set()
             endpoints = tuple(self._endpoints)
@@ -235,7 +274,11 @@ class Link:
         self._open_control()
 
     def _give_up_unless_ready(self) -> None:
-        if not self._is_ready:
+        if self._is_ready:
+            return
+        if self.topology.declaring:
+            self.stalled(self.topology.declaring)
+        else:
             self.reset("it did not answer the declaration of the queues.")
 
     def _open_control(self) -> None:

@@ -14,9 +14,8 @@ broker combines with these arguments by taking the stricter of both.
 
 A broker that crashes within seconds of the very first declaration may forget which log belongs to a quorum
 queue: RabbitMQ writes that down late (seen with 3.10). It then begins a new, empty log for which it elects
-no leader, and nothing a client may do changes that; the link goes on trying. An operator ends it with
-`rabbitmqctl eval "ra:trigger_election({'%2F_PREFIX.bundles.v1', node()})."` (`%2F` is the virtual host),
-after which the sweep publishes again what the old log held.
+no leader, and nothing a client may do changes that; the link goes on trying, and logs `election_command`
+for an operator. After it the sweep publishes again what the old log held.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from typing import Any
 
 import structlog
 
-__all__ = ["Topology"]
+__all__ = ["Topology", "election_command"]
 
 _VERSION = "v1"
 _BUNDLE_KEY = "bundle"
@@ -79,6 +78,11 @@ class Topology:
                 step(channel, next_step)
 
         next_step()
+
+    @property
+    def declaring(self) -> str:
+        """The queue whose declaration is not answered yet, or ""."""
+        return self._declaring or ""
 
     def accept_refusal(self, reply_code: int) -> bool:
         """After a refused declaration: take the queue as it is from now on, or return False.
@@ -151,3 +155,9 @@ class Topology:
                 },
             ),
         )
+
+
+def election_command(virtual_host: str, queue: str) -> str:
+    """What an operator runs on the broker's machine to give a quorum queue a leader again."""
+    internal = f"{virtual_host}_{queue}".replace("/", "%2F")
+    return f"rabbitmqctl eval \"ra:trigger_election({{'{internal}', node()}}).\""
