@@ -281,6 +281,17 @@ def distances(data: npt.ArrayLike, model: Model, *, threads: int = 1) -> Floats:
     return squares
 
 
+def assign_with_distances(data: npt.ArrayLike, model: Model, *, threads: int = 1) -> tuple[Labels, Floats]:
+    """What `assign` and `distances` return, (n,) int32 and (n,), in one pass.
+
+    Raises:
+        ValueError: as `assign`.
+    """
+    labels, squares = _labelled(data, model, threads, True, BEST_INSTRUCTION_SET)
+    assert squares is not None
+    return labels, squares
+
+
 def score(
     data: npt.ArrayLike, labels: npt.ArrayLike, covariance: Covariance = "full-untied"
 ) -> tuple[float, int]:

@@ -1,7 +1,6 @@
 """Errors that only the front door knows, as further leaves of the tree in `services.core.errors`.
 
 ServiceError
-├── NotBuilt        the RPC is in the contract and not in this server
 └── CallEnded       the client went away or its deadline passed while we worked for it
 """
 
@@ -12,14 +11,7 @@ from typing import ClassVar
 
 from services.core.errors import FieldViolation, InvalidInput, ServiceError
 
-__all__ = ["CallEnded", "NotBuilt", "invalid_field"]
-
-
-@dataclass(eq=False)
-class NotBuilt(ServiceError):
-    """This RPC of the contract is not built yet."""
-
-    default_reason: ClassVar[str] = "NOT_BUILT"
+__all__ = ["CallEnded", "invalid_field"]
 
 
 @dataclass(eq=False)

@@ -20,7 +20,7 @@ from services.core.tasks import TaskFilter, TaskKey, TaskOrder
 from services.core.validation import check_query
 from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.agreements import Agreements
-from services.gateway.errors import NotBuilt, invalid_field
+from services.gateway.errors import invalid_field
 from services.gateway.labels import Labels, read_rows
 from services.gateway.messages import (
     COVARIANCES,
@@ -36,6 +36,7 @@ from services.gateway.model_files import write_model
 from services.gateway.models import fitted
 from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, parse_task
 from services.gateway.paging import fit_message
+from services.gateway.predictions import Predictions
 from services.gateway.slots import Slots
 from services.gateway.submission import Submission
 from services.gateway.watching import Watching
@@ -73,6 +74,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self._agreements = agreements
         self._watches = watches
         self._transfers = transfers
+        self._predictions = Predictions(store)
         self._access = Access(store)
 
     def CreateJob(
@@ -246,7 +248,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[job_service_pb2.PredictResponse]:
         """See the proto."""
-        raise NotBuilt("Predict is not built yet.")
+        with self._transfers.take():
+            yield from self._predictions.answers(owner_of(context), request_iterator)
 
     def ExportModel(
         self, request: job_service_pb2.ExportModelRequest, context: grpc.ServicerContext

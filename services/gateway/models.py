@@ -12,7 +12,7 @@ from services.core.ports import Store
 from services.core.tasks import Task, TaskKey, TaskResult
 from services.gateway.names import task_name
 
-__all__ = ["Labeller", "fitted", "read_model"]
+__all__ = ["Labeller", "fitted", "kernel_model", "read_model"]
 
 # Rows scaled at once: a block stays in the cache, and memory does not grow with the rows.
 _BLOCK_ROWS = 1 << 14
@@ -39,6 +39,17 @@ def fitted(store: Store, task: Task) -> tuple[TaskResult, FittedModel]:
     return task.result, model
 
 
+def kernel_model(stored: FittedModel) -> ckernel.Model:
+    """A stored model as the kernel takes it, for rows in the space of the fit."""
+    return ckernel.Model(
+        covariance=stored.covariance.value,
+        assignment=stored.assignment.value,
+        weights=stored.weights,
+        centers=stored.centers,
+        parameters=stored.parameters,
+    )
+
+
 class Labeller:
     """Labels rows in original units under one model.
 
@@ -49,13 +60,7 @@ class Labeller:
     def __init__(self, stored: FittedModel) -> None:
         """Label under this model."""
         self._stored = stored
-        self._model = ckernel.Model(
-            covariance=stored.covariance.value,
-            assignment=stored.assignment.value,
-            weights=stored.weights,
-            centers=stored.centers,
-            parameters=stored.parameters,
-        )
+        self._model = kernel_model(stored)
 
     def labels(self, values: NDArray[np.float64]) -> NDArray[np.int32]:
         """Labels (m,) of complete rows (m, d)."""

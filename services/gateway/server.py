@@ -63,8 +63,8 @@ _log = structlog.get_logger(__name__)
 class Gateway:
     """The gRPC front door on a pool of threads.
 
-    Of `settings.rpc_threads`, watches may hold half and uploads and label streams a quarter, so that one
-    in four is always there for calls that end by themselves.
+    Of `settings.rpc_threads`, watches may hold half, and uploads, downloads, agreements and predictions a
+    quarter, so that one in four is always there for calls that end by themselves.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Gateway:
         self._server = grpc.server(
             self._pool, interceptors=[ErrorInterceptor(self._authentication)], options=_OPTIONS
         )
-        transfers = Slots("uploads and label streams", threads // 4)
+        transfers = Slots("uploads, downloads, agreements and predictions", threads // 4)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(
                 store,

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.core import errors
 from services.core.errors import InvalidInput, ServiceError
-from services.gateway.errors import CallEnded, NotBuilt
+from services.gateway.errors import CallEnded
 
 __all__ = ["CODES", "DOMAIN", "code_of", "status_of"]
 
@@ -33,7 +33,6 @@ CODES: Mapping[type[ServiceError], grpc.StatusCode] = {
     errors.StoreUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.QueueUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.ObjectsUnavailable: grpc.StatusCode.UNAVAILABLE,
-    NotBuilt: grpc.StatusCode.UNIMPLEMENTED,
     CallEnded: grpc.StatusCode.CANCELLED,
 }
 

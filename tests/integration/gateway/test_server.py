@@ -9,10 +9,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from kmeans.v1 import dataset_service_pb2, job_service_pb2
+from kmeans.v1 import dataset_service_pb2
 
 from kmeans_client import Client, KMeansError
-from kmeans_client.errors import translated
 from services.core.errors import FailedPrecondition, InvalidInput
 from services.gateway.server import SERVICES, Gateway
 
@@ -64,20 +63,6 @@ def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     )
     names = {service.name for service in next(answers).list_services_response.service}
     assert names >= {*SERVICES, "grpc.health.v1.Health"}
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda jobs: jobs.Predict(iter([job_service_pb2.PredictRequest()]), timeout=10),
-    ],
-    ids=["Predict"],
-)
-def test_what_is_not_built_says_so(jobs: Any, call: Any) -> None:
-    with pytest.raises(KMeansError) as refused, translated("here"):
-        next(call(jobs))
-    assert refused.value.code is grpc.StatusCode.UNIMPLEMENTED
-    assert refused.value.reason == "NOT_BUILT"
 
 
 def test_a_message_over_the_limit_is_refused(datasets: Any) -> None:
