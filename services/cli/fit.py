@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from services.cli.files import check_readable, check_writable
 from services.cli.labels import write_labelled_table
 from services.cli.progress import follow
 from services.cli.render import json_report, print_recommendation
+from services.cli.report_file import write_report
 from services.cli.requests import job_spec
 from services.cli.signals import Interrupted
 
@@ -34,6 +36,14 @@ _UPLOADS = uuid.UUID("6ba2f3d8-6a39-5f1c-9a43-0c1d0b6e7f52")
 # home, so many may wait their turn.
 _MAX_TAKEOVERS = 100
 _GONE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Files to write once the job has ended."""
+
+    labels: Path | None
+    report: Path | None
 
 
 def fit(
@@ -57,6 +67,10 @@ def fit(
         Path | None,
         typer.Option("--labels", metavar="OUT.csv", help="Write the rows with the label of each."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="OUT.html", help="Write the report with its plots, as one file."),
+    ] = None,
     as_json: options.JsonOption = False,
     target: Annotated[
         str | None,
@@ -77,8 +91,10 @@ def fit(
             "applies to the embedded service only, not to --target.", param_hint="--workers"
         )
     check_readable(file)
-    if labels is not None:
-        check_writable(labels, read=file)
+    for output in (labels, report):
+        if output is not None:
+            check_writable(output, read=file)
+    outputs = Outputs(labels, report)
     wanted = options.JobOptions(
         columns=options.parse_columns(columns),
         max_k=max_k,
@@ -93,7 +109,7 @@ def fit(
     while True:
         with connect_or_embed(target, workers) as connection:
             try:
-                state = _fit(connection, file, wanted, min_members, labels, as_json)
+                state = _fit(connection, file, wanted, min_members, outputs, as_json)
                 break
             except KMeansError as error:
                 takeovers += 1
@@ -109,7 +125,7 @@ def _fit(
     file: Path,
     wanted: options.JobOptions,
     min_members: int,
-    labels: Path | None,
+    outputs: Outputs,
     as_json: bool,
 ) -> job_pb2.JobState:
     out, err = consoles()
@@ -135,12 +151,16 @@ def _fit(
         print_recommendation(out, job, report)
     if job.failure:
         err.print(f"The job failed: {job.failure}", highlight=False, markup=False)
-    if labels is not None:
+    if outputs.labels is not None:
         if report.HasField("best"):
-            write_labelled_table(client, report.best.task, labels)
-            err.print(f"Labels of {report.best.task} written to {labels}", highlight=False, markup=False)
+            write_labelled_table(client, report.best.task, outputs.labels)
+            text = f"Labels of {report.best.task} written to {outputs.labels}"
         else:
-            err.print(f"No labels written to {labels}: no fit qualifies.", highlight=False, markup=False)
+            text = f"No labels written to {outputs.labels}: no fit qualifies."
+        err.print(text, highlight=False, markup=False)
+    if outputs.report is not None:
+        write_report(client, job.name, min_members, outputs.report)
+        err.print(f"Report written to {outputs.report}", highlight=False, markup=False)
     return job.state
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,8 +13,10 @@ from kmeans.v1 import job_pb2
 from kmeans_client import Client, state_name
 from services.cli import options
 from services.cli.consoles import consoles
+from services.cli.files import check_writable
 from services.cli.progress import follow
 from services.cli.render import json_report, print_jobs, print_recommendation
+from services.cli.report_file import write_report
 from services.cli.requests import job_spec, resource_name
 
 __all__ = ["cancel", "jobs", "report", "retry", "submit", "watch"]
@@ -71,10 +74,16 @@ def report(
     job: options.JobArgument,
     min_members: options.MinMembersOption = options.DEFAULT_MIN_MEMBERS,
     as_json: options.JsonOption = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="OUT.html", help="Write the whole report, plots included, too."),
+    ] = None,
     target: options.TargetOption = options.DEFAULT_TARGET,
 ) -> None:
     """Print what a job recommends, as far as it is known."""
-    out, _ = consoles()
+    out, err = consoles()
+    if html is not None:
+        check_writable(html)
     with Client.from_environment(target) as client:
         found = client.get_job(resource_name("jobs", job))
         known = client.get_report(found.name, min_members)
@@ -83,6 +92,9 @@ def report(
             sys.stdout.write("\n")
         else:
             print_recommendation(out, found, known)
+        if html is not None:
+            write_report(client, found.name, min_members, html)
+            err.print(f"Report written to {html}", highlight=False, markup=False)
 
 
 def cancel(job: options.JobArgument, target: options.TargetOption = options.DEFAULT_TARGET) -> None:

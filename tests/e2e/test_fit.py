@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def test_labels_stand_beside_their_rows(program: Program, penguins: Path) -> Non
     assert sizes == best["counts"]
 
 
+def test_the_report_is_one_file(program: Program, penguins: Path) -> None:
+    out = program.folder / "report.html"
+    found = program.json("fit", penguins, *SMALL, "--report", out)
+    text = out.read_text(encoding="utf-8")
+    assert f"{found['best']['k']} clusters, {found['best']['covariance']}" in text
+    assert "flipper_length_mm" in text
+    assert 'data-plot="agreement"' in text
+    assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?:", text)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -125,6 +136,7 @@ def test_a_bad_file_gets_a_sentence(program: Program, content: bytes, sentence: 
         (("--min-members", "0"), "--min-members"),
         (("--seed", "-1"), "seed is -1"),
         (("--labels", "nowhere/out.csv"), "there is no folder"),
+        (("--report", "nowhere/out.html"), "there is no folder"),
     ],
 )
 def test_a_bad_option_gets_a_sentence(program: Program, arguments: tuple[str, ...], sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,3 +45,30 @@ def test_a_report_of_a_cancelled_job_is_not_taken_for_a_whole_one(
     printed = " ".join(run(port, "report", name).stdout.split())
     assert "5 of 12 tasks in " in printed
     assert "7 of 12 tasks were cancelled and are missing here. Retry the job to run them." in printed
+
+
+def test_a_table_with_labels_goes_to_a_file_or_to_stdout(
+    client: Client, bench: Any, port: int, name: str, tmp_path: Path
+) -> None:
+    bench.run(name)
+    expected = b"".join(client.export_labels(name))
+    out = tmp_path / "labelled.csv"
+    assert run(port, "labels", name, "--table", "--output", str(out)).exit_code == 0
+    assert out.read_bytes() == expected
+    assert run(port, "labels", name, "--table").stdout_bytes == expected
+    assert run(port, "labels", name, "--table", "--output", str(out), "--min-members", "999").exit_code
+    assert out.read_bytes() == expected
+
+
+def test_a_report_goes_to_an_html_file(bench: Any, port: int, name: str, tmp_path: Path) -> None:
+    bench.run(name)
+    out = tmp_path / "report.html"
+    printed = run(port, "report", name, "--html", str(out))
+    assert printed.exit_code == 0
+    text = out.read_text(encoding="utf-8")
+    assert 'data-plot="map"' not in text
+    assert 'data-plot="clusters"' in text
+    assert "2 of 150 rows were left out" in text
+    # Nothing qualifies: a report all the same, that says so.
+    assert run(port, "report", name, "--html", str(out), "--min-members", "999").exit_code == 0
+    assert "No fit has clusters of at least 999 members" in out.read_text(encoding="utf-8")

@@ -1,0 +1,44 @@
+"""Every pair of a few columns at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from ui.report.palette import cluster_look
+from ui.report.panels import Axis, present_labels
+from ui.report.theme import Theme, finished
+from ui.report.wording import cluster_name, plot_text, shortened
+
+__all__ = ["MAX_COLUMNS", "figure"]
+
+MAX_COLUMNS = 6
+
+
+def figure(axes: Sequence[Axis], labels: NDArray[np.int64], *, theme: Theme = "light") -> go.Figure:
+    """Draw the lower half of the scatter matrix of at most MAX_COLUMNS columns."""
+    shown = axes[:MAX_COLUMNS]
+    drawn = go.Figure()
+    for label in present_labels(labels):
+        mine = labels == label
+        look = cluster_look(label)
+        drawn.add_trace(
+            go.Splom(
+                name=cluster_name(label),
+                dimensions=[
+                    {"label": plot_text(shortened(axis.name, 18)), "values": axis.values[mine]}
+                    for axis in shown
+                ],
+                diagonal_visible=False,
+                showupperhalf=False,
+                marker={"color": look.colour, "symbol": look.symbol, "size": 4, "opacity": 0.6},
+                hovertemplate=f"<b>{cluster_name(label)}</b><br>%{{xaxis.title.text}}: %{{x:.5~g}}"
+                "<br>%{yaxis.title.text}: %{y:.5~g}<extra></extra>",
+            )
+        )
+    finished(drawn, "Every pair of columns", theme, height=max(420, 150 * len(shown) + 60))
+    drawn.update_xaxes(showgrid=True)
+    return drawn

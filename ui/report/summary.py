@@ -1,0 +1,122 @@
+"""What a report says in words and tables: the same in the dashboard and in the HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kmeans.v1 import job_pb2, report_pb2, task_pb2
+
+from kmeans_client import covariance_name
+from ui.report.material import GRID
+from ui.report.wording import counted, number, share
+
+__all__ = ["Card", "cards", "center_rows", "headline", "next_max_k", "subheadline"]
+
+_MAX_K = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What one covariance model recommends.
+
+    Attributes:
+        covariance: such as `full-untied`.
+        asked: whether the job fits it at all.
+        task: of the recommended fit; empty when there is none.
+        k: of the recommended fit, or 0.
+        bic: of the recommended fit, formatted.
+        behind: how far its BIC is below the best one, formatted; empty for the best.
+        smallest: rows of its smallest cluster, formatted.
+        note: why there is no recommended fit; else empty.
+        is_best: whether it is the best overall.
+        at_edge: whether its K is the largest that was tried.
+    """
+
+    covariance: str
+    asked: bool
+    task: str = ""
+    k: int = 0
+    bic: str = ""
+    behind: str = ""
+    smallest: str = ""
+    note: str = ""
+    is_best: bool = False
+    at_edge: bool = False
+
+
+def cards(report: report_pb2.Report) -> list[Card]:
+    """Six cards in the order of `material.GRID`, whatever the job fits."""
+    entries = {covariance_name(entry.covariance): entry for entry in report.covariances}
+    return [_card(report, name, entries.get(name)) for name in GRID]
+
+
+def _card(report: report_pb2.Report, name: str, entry: report_pb2.CovarianceReport | None) -> Card:
+    if entry is None:
+        return Card(name, asked=False, note="Not part of this job.")
+    if not entry.HasField("best"):
+        return Card(name, asked=True, note=entry.note or "No fit has ended yet.")
+    best = entry.best
+    is_best = best.task == report.best.task
+    return Card(
+        covariance=name,
+        asked=True,
+        task=best.task,
+        k=best.k,
+        bic=f"{best.result.bic:,.1f}".replace("-", "−"),
+        behind="" if is_best else number(report.best.result.bic - best.result.bic),
+        smallest=f"{min(best.result.counts):,}",
+        is_best=is_best,
+        at_edge=best.at_edge,
+    )
+
+
+def headline(report: report_pb2.Report) -> str:
+    """The answer in a few words."""
+    if not report.HasField("best"):
+        if not report.complete:
+            return "No recommendation yet"
+        return f"No fit has clusters of at least {report.min_members:,} members"
+    clusters = counted(report.best.k, "cluster")
+    return f"{clusters}, {covariance_name(report.best.covariance)}"
+
+
+def subheadline(job: job_pb2.Job, report: report_pb2.Report) -> str:
+    """What the answer rests on, a sentence or two."""
+    rows, columns = f"{job.row_count:,} rows", counted(len(job.spec.columns), "column")
+    counts = job.task_counts
+    fitted = f"{counts.done + counts.degenerate:,} of {counts.total:,} fits"
+    basis = f"{rows}, {columns}, {fitted}"
+    if not report.HasField("best"):
+        if not report.complete:
+            return f"{basis}. Fits appear here as they end."
+        return f"{basis}. Ask for smaller clusters below, or try fewer columns, a smaller K or more rows."
+    tentative = "" if report.complete else " The job has not ended: this may change."
+    return (
+        f"{basis}. Of all fits whose every cluster has at least {report.min_members:,} members, this one has "
+        f"the highest BIC, {report.best.result.bic:,.1f}.".replace("-", "−")
+        + tentative
+    )
+
+
+def center_rows(task: task_pb2.Task, columns: Sequence[str]) -> list[dict[str, str]]:
+    """A row per cluster: its size, and center ± standard deviation of each column in original units."""
+    return [
+        {
+            "Cluster": str(cluster.label),
+            "Rows": f"{cluster.count:,}",
+            "Share": share(cluster.weight),
+            **{
+                name: f"{number(center)} ± {number(spread)}"
+                for name, center, spread in zip(
+                    columns, cluster.center, cluster.standard_deviation, strict=True
+                )
+            },
+        }
+        for cluster in task.clusters
+    ]
+
+
+def next_max_k(spec: job_pb2.JobSpec) -> int:
+    """The K to try up to when the best was at the edge: half as many again, five at least, 50 at most."""
+    return min(_MAX_K, max(spec.max_k + 5, spec.max_k * 3 // 2))

@@ -1,0 +1,94 @@
+"""Light and dark: templates of Plotly, and the finish that every figure gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+__all__ = ["FONT", "THEMES", "Ground", "Theme", "finished", "ground", "template", "toolbar"]
+
+Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
+FONT = 'Inter, "Source Sans", "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a figure stands on."""
+
+    paper: str
+    ink: str
+    faint: str
+    grid: str
+    card: str
+
+
+_GROUNDS: dict[Theme, Ground] = {
+    "light": Ground(paper="#FFFFFF", ink="#1F2933", faint="#5B6673", grid="#E4E8ED", card="#F6F8FA"),
+    "dark": Ground(paper="#0E1117", ink="#E8EBF0", faint="#A3ADB9", grid="#2A313C", card="#171C25"),
+}
+
+
+def ground(theme: Theme) -> Ground:
+    """The colours of a theme that are no data."""
+    return _GROUNDS[theme]
+
+
+def template(theme: Theme) -> go.layout.Template:
+    """Fonts, grounds and grids; colours of data are the same in both themes."""
+    on = _GROUNDS[theme]
+    axis: dict[str, Any] = {
+        "gridcolor": on.grid,
+        "linecolor": on.grid,
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": on.grid,
+        "ticklen": 4,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 13}},
+        "tickfont": {"size": 12, "color": on.faint},
+    }
+    return go.layout.Template(
+        layout={
+            "paper_bgcolor": on.paper,
+            "plot_bgcolor": on.paper,
+            "font": {"family": FONT, "size": 13, "color": on.ink},
+            "title": {"font": {"size": 16}, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 8}},
+            "xaxis": axis,
+            "yaxis": axis,
+            "hoverlabel": {
+                "bgcolor": on.card,
+                "bordercolor": on.grid,
+                "font": {"family": FONT, "size": 12, "color": on.ink},
+                "align": "left",
+            },
+            "legend": {"bgcolor": "rgba(0,0,0,0)", "font": {"size": 12}, "itemsizing": "constant"},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": on.faint, "activecolor": on.ink},
+        }
+    )
+
+
+def finished(figure: go.Figure, title: str, theme: Theme, *, height: int = 420) -> go.Figure:
+    """Give a figure its title, its template and its height; the width is that of its place."""
+    figure.update_layout(
+        template=template(theme),
+        title_text=title,
+        height=height,
+        margin={"l": 12, "r": 12, "t": 56 if title else 28, "b": 12},
+        # What a reader has zoomed and hidden stays when the data are refreshed.
+        uirevision=title or "figure",
+    )
+    return figure
+
+
+def toolbar(name: str, image: Literal["png", "svg"] = "png") -> dict[str, Any]:
+    """Plotly's settings: the picture a reader downloads, twice the size on screen where it has pixels."""
+    return {
+        "displaylogo": False,
+        "responsive": True,
+        "toImageButtonOptions": {"format": image, "filename": name, "scale": 2 if image == "png" else 1},
+        "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
+    }
