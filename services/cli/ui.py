@@ -8,17 +8,13 @@ import typer
 
 from services.cli.consoles import consoles
 from services.cli.signals import Interrupted
-from services.core.errors import ServiceError
+from services.core.errors import FailedPrecondition
 from services.core.settings import DEFAULT_ADDRESS
 from ui.server import DEFAULT_PORT, Dashboard, DashboardFailed
 
-__all__ = ["DashboardUnavailable", "start_dashboard", "ui"]
+__all__ = ["start_dashboard", "ui"]
 
-
-class DashboardUnavailable(ServiceError):
-    """The dashboard cannot be started as asked."""
-
-    default_reason = "DASHBOARD_UNAVAILABLE"
+_REASON = "DASHBOARD_UNAVAILABLE"
 
 
 def ui(
@@ -46,14 +42,18 @@ def ui(
         except Interrupted:
             return
     if code:
-        raise DashboardUnavailable(
-            f"The dashboard ended by itself (exit code {code}); its messages are above."
+        raise FailedPrecondition(
+            f"The dashboard ended by itself (exit code {code}); its messages are above.", _REASON
         )
 
 
 def start_dashboard(dashboard: Dashboard) -> str:
-    """Start it and return the address to open; DashboardUnavailable with a sentence."""
+    """Start it and return the address to open.
+
+    Raises:
+        FailedPrecondition: it cannot be started as asked (`DASHBOARD_UNAVAILABLE`).
+    """
     try:
         return dashboard.start()
     except DashboardFailed as error:
-        raise DashboardUnavailable(str(error)) from error
+        raise FailedPrecondition(str(error), _REASON) from error
