@@ -10,10 +10,10 @@ DATA ?= examples/soil_field.csv
 KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
 BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
 
-.PHONY: help run test check format up chaos bench proto clean servers servers-stop up-servers
+.PHONY: help run test check format up chaos bench proto k8s k8s-settings clean servers servers-stop up-servers
 
 help: ## Show what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(BIN)/.installed ## Cluster DATA (default: the soil survey in examples/) and print the recommendation
 	@$(BIN)/kmeans-service fit "$(DATA)"
@@ -53,6 +53,14 @@ bench: $(BIN)/.installed-dev ## Measure the kernel and a whole job beside their 
 proto: $(BIN)/.installed-dev ## Generate the gRPC stubs again and lint the definitions
 	$(BIN)/python setup.py --quiet build_proto
 	$(BIN)/buf lint protos
+
+k8s: $(BIN)/.installed-dev ## Render every Kubernetes overlay, validate it and try its policies
+	@$(BIN)/python -m tests.manifests
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m pytest -q tests/unit/k8s
+
+k8s-settings: $(BIN)/.installed-dev ## Write k8s/base/settings.env again from the defaults of the settings
+	@$(BIN)/python -m tests.manifests settings
 
 clean: ## Remove everything that was built; datasets and jobs in .kmeans stay
 	rm -rf $(VENV) build dist *.egg-info ckernel/*.so ckernel/_*.c protos/kmeans/v1/*_pb2*
