@@ -180,3 +180,34 @@ def test_the_trial_runs_the_servers_of_the_compose_file(objects: Objects, overla
     compose = (ROOT / "compose.yaml").read_text()
     for name, container in containers(objects):
         assert name in OURS or f"image: {container['image']}\n" in compose
+
+
+def test_every_file_of_a_setting_is_mounted_and_every_mount_is_there(objects: Objects, overlay: str) -> None:
+    for name, template in pods(objects):
+        spec = template["spec"]
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        claims = {
+            claim["metadata"]["name"]
+            for each in of_kind(objects, "StatefulSet")
+            if each["metadata"]["name"] == name
+            for claim in each["spec"]["volumeClaimTemplates"]
+        }
+        (container,) = spec["containers"]
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert set(mounts.values()) == set(volumes) | claims, name
+        for variable in container.get("env") or ():
+            value = variable.get("value", "")
+            if value.startswith("/run/"):
+                folder, _, file = value.rpartition("/")
+                items = volumes[mounts[folder]]["secret"].get("items")
+                assert items is None or file in {item["path"] for item in items}, f"{name}: {value}"
+
+
+def test_tokens_are_asked_for_over_tls_alone(objects: Objects, overlay: str) -> None:
+    gateway, ui = variables(objects, "gateway"), variables(objects, "ui")
+    secured = {"KMEANS_TLS_CERTIFICATE", "KMEANS_TLS_KEY", "KMEANS_TOKENS_FILE"} & set(gateway)
+    assert len(secured) == (3 if overlay == "production" else 0)
+    assert {"KMEANS_TLS_CA", "KMEANS_TOKEN"} & set(ui) == (
+        {"KMEANS_TLS_CA", "KMEANS_TOKEN"} if secured else set()
+    )
+    assert (gateway["KMEANS_ALLOW_ANYONE"] == "true") is not bool(secured)
