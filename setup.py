@@ -57,12 +57,18 @@ class BuildProto(Command):
 
 
 class BuildPython(build_py):
-    """Copy the Python modules once the stubs among them exist."""
+    """Copy the Python modules once the stubs among them exist, and the sample tables."""
 
     def run(self) -> None:
         """Generate, then build."""
         self.run_command("build_proto")
         super().run()
+        if not self.editable_mode:
+            # The dashboard offers them to try; a checkout reads them where they are.
+            samples = Path(self.build_lib) / "ui" / "samples"
+            self.mkpath(str(samples))
+            for table in sorted((ROOT / "examples").glob("*.csv")):
+                self.copy_file(str(table), str(samples / table.name))
 
 
 def extensions() -> list[Extension]:

@@ -5,20 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import Page
 
 from ui import links
 from ui.views import job, jobs, new_analysis
 
-__all__ = ["main"]
+__all__ = ["main", "pages"]
 
 # A file of ours: Streamlit would have the browser fetch an icon by name from an outside host.
 _ICON = Path(__file__).with_name("icon.png")
+# Lines of text stay short enough to be read on a wide screen; links stand where text stands.
+_STYLE = """<style>
+[data-testid="stMainBlockContainer"] {max-width: 84rem;}
+[data-testid="stPageLink-NavLink"] {padding-left: 0;}
+</style>"""
 
 
-def main() -> None:
-    """Draw the page that the address names."""
-    st.set_page_config(page_title="K-Means Service", page_icon=_ICON, layout="wide")
-    pages = [
+def pages() -> list[Page]:
+    """Every page, the first one opened without a path."""
+    return [
         st.Page(
             new_analysis.show,
             title="New analysis",
@@ -27,12 +32,17 @@ def main() -> None:
             default=True,
         ),
         st.Page(jobs.show, title="Jobs", icon=":material/list_alt:", url_path=links.JOBS),
-        st.Page(
-            job.show, title="Job", icon=":material/scatter_plot:", url_path=links.JOB, visibility="hidden"
-        ),
+        st.Page(job.show, title="Job", url_path=links.JOB, visibility="hidden"),
     ]
-    links.remember_pages(pages)
-    st.navigation(pages, position="top").run()
+
+
+def main() -> None:
+    """Draw the page that the address names."""
+    st.set_page_config(page_title="K-Means Service", page_icon=_ICON, layout="wide")
+    st.html(_STYLE)
+    mine = pages()
+    links.remember_pages(mine)
+    st.navigation(mine, position="top").run()
 
 
 if __name__ == "__main__":

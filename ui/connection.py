@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import streamlit as st
 
 from kmeans_client import Client, KMeansError, Unreachable
+from ui.watches import Watches
 
-__all__ = ["DEFAULT_GATEWAY", "connect", "gateway_address", "open_client", "sentences"]
+__all__ = ["DEFAULT_GATEWAY", "connect", "gateway_address", "sentences", "watches"]
 
 DEFAULT_GATEWAY = "127.0.0.1:50051"
 
@@ -20,19 +21,24 @@ def gateway_address() -> str:
     return os.environ.get("KMEANS_GATEWAY") or DEFAULT_GATEWAY
 
 
-def open_client() -> Client:
-    """A connection of its own to the service; the caller closes it."""
-    return Client(gateway_address())
-
-
 @st.cache_resource(show_spinner=False)
 def _shared_client(address: str) -> Client:
-    return Client(address)
+    return Client.from_environment(address)
 
 
 def connect() -> Client:
     """The client that all sessions of this process share; connects at its first call."""
     return _shared_client(gateway_address())
+
+
+@st.cache_resource(show_spinner=False)
+def _shared_watches(address: str) -> Watches:
+    return Watches(lambda: Client.from_environment(address))
+
+
+def watches() -> Watches:
+    """The watched jobs of this process."""
+    return _shared_watches(gateway_address())
 
 
 @contextmanager
@@ -41,7 +47,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except Unreachable as error:
-        st.error(f"{error.message} The page works again once the service does.", icon=":material/cloud_off:")
+        st.error(f"{error.message} The page works again once it does.", icon=":material/cloud_off:")
         st.button("Try again", icon=":material/refresh:", key="try-again")
     except KMeansError as error:
         st.error(error.message, icon=":material/error:")

@@ -2,37 +2,215 @@
 
 from __future__ import annotations
 
-import streamlit as st
+from datetime import UTC, datetime
+from itertools import islice
 
-from kmeans_client import has_ended, state_name
+import streamlit as st
+from kmeans.v1 import job_pb2, task_pb2
+
+from kmeans_client import Client, KMeansError, covariance_name, has_ended
 from ui import links
 from ui.connection import connect, sentences
-from ui.views import report, task
+from ui.states import job_badge
+from ui.views import report, running, task, tasks
+from ui.views.progress import draw_progress
+from ui.words import age, count, duration, moment, plain
 
-__all__ = ["show"]
+__all__ = ["VIEWS", "show"]
 
-_VIEWS = {"report": "Report", "tasks": "Tasks", "task": "One task"}
+VIEWS = {"report": "Report", "progress": "Progress", "tasks": "Tasks", "task": "One task"}
+
+_BEST_TASKS = 200
 
 
 def show() -> None:
     """Draw the job that the address names."""
-    name = links.job_name(st.query_params.get("id", ""))
+    identifier = st.query_params.get("id", "").strip()
+    if not identifier:
+        st.title("Job", anchor=False)
+        st.info("The address names no job. Choose one from the list.", icon=":material/info:")
+        links.link_to(links.JOBS, "All jobs", icon=":material/list_alt:")
+        return
     with sentences():
         client = connect()
-        job = client.get_job(name)
-        st.title(job.display_name)
-        st.caption(f"{state_name(job)}, {'ended' if has_ended(job) else 'under way'}")
-        view = st.segmented_control(
-            "View",
-            list(_VIEWS),
-            format_func=_VIEWS.__getitem__,
-            default="report",
-            key="view",
-            bind="query-params",
-            required=True,
-            label_visibility="collapsed",
-        )
+        try:
+            job = client.get_job(links.job_name(identifier))
+        except KMeansError:
+            links.link_to(links.JOBS, "All jobs", icon=":material/arrow_back:")
+            raise
+        _header(client, job)
+        if not has_ended(job):
+            running.header(job)
+        view = _chosen_view(job)
         if view == "report":
             report.show(client, job)
-        elif view == "task":
-            task.show(client, job, f"{job.name}/tasks/{st.query_params.get('task', '')}")
+        elif view == "progress":
+            _progress(job)
+        elif view == "tasks":
+            tasks.show(client, job)
+        else:
+            _one_task(client, job)
+
+
+def _header(client: Client, job: job_pb2.Job) -> None:
+    links.link_to(links.JOBS, "All jobs", icon=":material/arrow_back:")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            st.title(plain(job.display_name), anchor=False, width="content")
+            if has_ended(job):
+                word, icon, colour = job_badge(job)
+                st.badge(word, icon=icon, color=colour)
+        _actions(client, job)
+    st.caption(" · ".join(_facts(job)))
+    if job.failure:
+        st.error(job.failure, icon=":material/error:")
+
+
+def _facts(job: job_pb2.Job) -> list[str]:
+    spec = job.spec
+    facts = [
+        count(job.row_count, "row"),
+        count(len(spec.columns), "column"),
+        f"K from 1 to {spec.max_k}",
+        count(spec.n_experiments, "experiment"),
+        count(len(spec.covariances), "covariance model"),
+        f"begun {age(moment(job.create_time), datetime.now(UTC))}",
+    ]
+    if job.HasField("end_time") and job.HasField("start_time"):
+        seconds = (moment(job.end_time) - moment(job.start_time)).total_seconds()
+        facts.append(f"took {duration(seconds)}")
+    return [*facts, f"`{job.name.removeprefix('jobs/')}`"]
+
+
+def _actions(client: Client, job: job_pb2.Job) -> None:
+    with st.container(horizontal=True, width="content", gap="small"):
+        if not has_ended(job):
+            if st.button("Cancel", icon=":material/stop_circle:", key="cancel"):
+                _confirm_cancel(client, job)
+            return
+        failed = job.task_counts.error
+        if failed and st.button(
+            f"Run {count(failed, 'failed task')} again", icon=":material/replay:", key="retry-failed"
+        ):
+            client.retry_job(job.name, states=[task_pb2.TASK_STATE_ERROR])
+            links.open_job(job.name, "progress")
+        if job.state == job_pb2.JOB_STATE_CANCELLED and st.button(
+            "Go on", icon=":material/play_arrow:", key="go-on", help="Run the tasks that were cancelled."
+        ):
+            client.retry_job(job.name)
+            links.open_job(job.name, "progress")
+        if st.button(
+            "Change and run again",
+            icon=":material/tune:",
+            key="run-again",
+            help="Opens a new analysis filled in with this one's table and settings.",
+        ):
+            links.run_again(job.spec)
+        if st.button("Delete", icon=":material/delete:", key="delete", type="tertiary"):
+            _confirm_delete(client, job)
+
+
+@st.dialog("Cancel this job?")
+def _confirm_cancel(client: Client, job: job_pb2.Job) -> None:
+    st.write("Tasks under way are stopped. What has ended is kept, and the job can go on later.")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep it running", key="keep-running"):
+            st.rerun()
+        if st.button("Cancel the job", type="primary", key="cancel-confirmed"):
+            with sentences():
+                client.cancel_job(job.name)
+                st.rerun()
+
+
+@st.dialog("Delete this job?")
+def _confirm_delete(client: Client, job: job_pb2.Job) -> None:
+    st.write(f"“{plain(job.display_name)}” and all it found are removed for good. Its table stays.")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep it", key="keep"):
+            st.rerun()
+        if st.button("Delete it", type="primary", key="delete-confirmed"):
+            with sentences():
+                client.delete_job(job.name)
+                links.open_page(links.JOBS)
+
+
+def _chosen_view(job: job_pb2.Job) -> str:
+    if st.session_state.pop(running.ENDED, "") == job.name and st.session_state.get("view") == "progress":
+        st.session_state["view"] = "report"
+    view = st.segmented_control(
+        "View",
+        list(VIEWS),
+        format_func=VIEWS.__getitem__,
+        default="report" if has_ended(job) else "progress",
+        key="view",
+        bind="query-params",
+        required=True,
+        label_visibility="collapsed",
+    )
+    return str(view)
+
+
+def _progress(job: job_pb2.Job) -> None:
+    if not has_ended(job):
+        running.scores(job)
+    else:
+        draw_progress(job.task_counts, legend=True)
+    with st.expander("What this job computes", icon=":material/settings:", expanded=has_ended(job)):
+        spec = job.spec
+        st.markdown(
+            "\n".join(
+                f"- **{label}**: {value}"
+                for label, value in (
+                    ("Columns", ", ".join(plain(name) for name in spec.columns)),
+                    ("Clusters", f"K from 1 to {spec.max_k}"),
+                    ("Covariance models", ", ".join(covariance_name(each) for each in spec.covariances)),
+                    (
+                        "Experiments",
+                        f"{spec.n_experiments:,}, each the best of {count(spec.n_init, 'start')}",
+                    ),
+                    ("Scaling", "each column to mean 0 and variance 1" if spec.scale else "none"),
+                    ("Seed", f"{spec.seed}"),
+                    ("Iterations per start", f"at most {spec.max_iter:,}"),
+                    ("Rows", _rows(job)),
+                )
+            )
+        )
+
+
+def _rows(job: job_pb2.Job) -> str:
+    if not job.skipped_row_count:
+        return f"{job.row_count:,}"
+    return (
+        f"{job.row_count:,}, and {job.skipped_row_count:,} left out because a chosen column is missing there"
+    )
+
+
+def _one_task(client: Client, job: job_pb2.Job) -> None:
+    chosen = st.query_params.get("task", "")
+    best = islice(client.list_tasks(job.name, best_first=True), _BEST_TASKS)
+    names = {each.name: each for each in best if each.HasField("result")}
+    if chosen and f"{job.name}/tasks/{chosen}" not in names:
+        one = client.get_task(f"{job.name}/tasks/{chosen}")
+        names[one.name] = one
+    if not names:
+        st.info("No task has ended yet.", icon=":material/hourglass_empty:")
+        return
+    ordered = list(names)
+    wanted = f"{job.name}/tasks/{chosen}"
+    picked = st.selectbox(
+        "Task",
+        ordered,
+        index=ordered.index(wanted) if wanted in names else 0,
+        format_func=lambda name: _task_label(names[name]),
+        help="Best BIC first.",
+        key=f"picked-{chosen}",
+    )
+    if picked and picked != wanted:
+        st.query_params["task"] = picked.rpartition("/")[2]
+    task.show(client, job, str(picked))
+
+
+def _task_label(one: task_pb2.Task) -> str:
+    model = covariance_name(one.covariance)
+    score = f", BIC {one.result.bic:,.2f}" if one.HasField("result") else ""
+    return f"K = {one.k}, {model}, experiment {one.experiment}{score}"

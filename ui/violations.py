@@ -1,0 +1,28 @@
+"""Which part of a form each complaint of the service belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kmeans_client import KMeansError
+
+__all__ = ["by_field", "unplaced"]
+
+
+def by_field(error: KMeansError | None) -> Mapping[str, str]:
+    """The sentences of each field of a JobSpec, e.g. `max_k`, joined."""
+    found: dict[str, list[str]] = {}
+    for violation in () if error is None else error.violations:
+        found.setdefault(violation.field.removeprefix("spec."), []).append(violation.description)
+    return {name: " ".join(dict.fromkeys(sentences)) for name, sentences in found.items()}
+
+
+def unplaced(error: KMeansError | None, fields: Iterable[str]) -> str:
+    """What no field of the form stands for; the whole message when the error names no field."""
+    if error is None:
+        return ""
+    placed = by_field(error)
+    if not placed:
+        return error.message
+    known = set(fields)
+    return " ".join(sentence for name, sentence in placed.items() if name not in known)
