@@ -22,11 +22,13 @@ from kmeans_client.names import (
     has_ended,
     state_name,
 )
+from kmeans_client.predictions import MAX_PREDICT_VALUES
 from kmeans_client.uploads import CHUNK_BYTES, Progress
 from kmeans_client.watching import MAX_RESUMES
 
 __all__ = [
     "CHUNK_BYTES",
+    "MAX_PREDICT_VALUES",
     "MAX_RESUMES",
     "SYSTEM_CA",
     "Client",

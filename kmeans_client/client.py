@@ -25,6 +25,7 @@ from kmeans_client.channel import open_channel
 from kmeans_client.credentials import Credentials
 from kmeans_client.errors import KMeansError, Unreachable, translated
 from kmeans_client.names import covariance_value
+from kmeans_client.predictions import PredictionStream
 from kmeans_client.uploads import Progress, UploadStream, remaining_bytes
 from kmeans_client.watching import MAX_RESUMES, watch
 
@@ -391,6 +392,58 @@ class Client:
         """
         call = self._jobs.ExportLabels(
             job_service_pb2.ExportLabelsRequest(name=name, min_members=min_members)
+        )
+        try:
+            with translated(self.target):
+                for message in call:
+                    yield message.chunk
+        finally:
+            call.cancel()
+
+    def predict(
+        self,
+        task: str,
+        batches: Iterable[Sequence[float]],
+        *,
+        columns: Sequence[str] = (),
+        outlier_probability: float | None = None,
+    ) -> Iterator[job_service_pb2.PredictResponse]:
+        """Labels, squared distances and outlier flags of new rows under a task's model.
+
+        One answer per batch, in their order; batches are taken as answers are read, a few ahead, on another
+        thread. Closing the iterator ends the call.
+
+        Args:
+            task: `jobs/{job}/tasks/{task}`.
+            batches: each the values of some whole rows, row by row, in original units; NaN where one is
+                missing. At most MAX_PREDICT_VALUES values each.
+            columns: order of the values in each row; the job's order when empty.
+            outlier_probability: the chi-square quantile above which a row is an outlier; by default 0.999.
+
+        Raises whatever taking the batches raises.
+        """
+        header = job_service_pb2.PredictHeader(
+            task=task, columns=columns, outlier_probability=outlier_probability
+        )
+        stream = PredictionStream(header, batches)
+        call = self._jobs.Predict(iter(stream))
+        try:
+            with translated(self.target):
+                yield from call
+        except KMeansError:
+            if stream.failure is not None:
+                raise stream.failure from None
+            raise
+        finally:
+            call.cancel()
+
+    def export_model(self, task: str) -> Iterator[bytes]:
+        """A task's model as a JSON file in chunks, after `kmeans/v1/model.schema.json`.
+
+        Closing the iterator ends the call.
+        """
+        call = self._jobs.ExportModel(
+            job_service_pb2.ExportModelRequest(name=task, format=job_service_pb2.MODEL_FORMAT_JSON)
         )
         try:
             with translated(self.target):

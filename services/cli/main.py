@@ -8,6 +8,7 @@ from services.cli import dataset_commands, job_commands
 from services.cli.fit import fit
 from services.cli.gateway import gateway
 from services.cli.labels import labels
+from services.cli.models import export, predict
 from services.cli.scheduler import scheduler
 from services.cli.token import token
 from services.cli.ui import ui
@@ -36,6 +37,8 @@ app.command()(job_commands.jobs)
 app.command()(job_commands.watch)
 app.command()(job_commands.report)
 app.command()(labels)
+app.command()(predict)
+app.command()(export)
 app.command()(job_commands.cancel)
 app.command()(job_commands.retry)
 app.command()(token)

@@ -4,7 +4,7 @@ Works on seekable binary files and local paths; knows no object store and no net
 """
 
 from services.tables.complete import CompleteRows, read_complete_rows
-from services.tables.labelled import write_labelled
+from services.tables.labelled import free_name, write_labelled
 from services.tables.matrix import Matrix, load_matrix
 from services.tables.parsing import ParsedTable, parse_table
 from services.tables.refusals import Reason
@@ -19,6 +19,7 @@ __all__ = [
     "Sample",
     "SampledColumn",
     "Selection",
+    "free_name",
     "load_matrix",
     "parse_table",
     "profile_selection",

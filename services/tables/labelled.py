@@ -14,7 +14,7 @@ from pyarrow import csv
 
 from services.tables.stored import StoredTable
 
-__all__ = ["write_labelled"]
+__all__ = ["free_name", "write_labelled"]
 
 _LABEL = "label"
 
@@ -45,7 +45,7 @@ def write_labelled(source: BinaryIO, labels: NDArray[np.int32], chunk_bytes: int
         columns = [*table.read_group(index, names), pa.array(of_group, mask=of_group < 0)]
         sink = io.BytesIO()
         csv.write_csv(
-            pa.table(columns, names=[*names, _free_name(names)]),
+            pa.table(columns, names=[*names, free_name(_LABEL, names)]),
             sink,
             csv.WriteOptions(include_header=header),
         )
@@ -58,7 +58,8 @@ def write_labelled(source: BinaryIO, labels: NDArray[np.int32], chunk_bytes: int
         yield bytes(buffer)
 
 
-def _free_name(taken: Iterable[str]) -> str:
+def free_name(name: str, taken: Iterable[str]) -> str:
+    """This name for a further column, or with the first of `_2`, `_3` and so on that is not taken."""
     names = set(taken)
-    candidates = itertools.chain([_LABEL], (f"{_LABEL}_{number}" for number in itertools.count(2)))
-    return next(name for name in candidates if name not in names)
+    candidates = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    return next(candidate for candidate in candidates if candidate not in names)

@@ -11,6 +11,7 @@ import kmeans_client
 def test_the_public_face() -> None:
     assert set(kmeans_client.__all__) == {
         "CHUNK_BYTES",
+        "MAX_PREDICT_VALUES",
         "MAX_RESUMES",
         "SYSTEM_CA",
         "Client",
