@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from services.cli.main import app
 from services.core.settings import Settings
+from tests.containers.dockerfile import read_stages
 
 ROOT = Path(__file__).parents[3]
 OFFICIAL = {"rabbitmq", "mongo", "chrislusf/seaweedfs"}
@@ -68,17 +71,33 @@ def test_a_worker_has_time_to_hand_back_its_work() -> None:
 
 
 def test_the_image_copies_what_exists_and_runs_as_nobody() -> None:
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
-    copied = [
-        line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line
-    ]
-    assert copied
-    for source in (source for sources in copied for source in sources):
+    build, run = read_stages(ROOT / "Dockerfile")
+    assert build.copied
+    for source in build.copied:
         assert (ROOT / source).exists(), f"the Dockerfile copies {source}, which is not there"
     packages = {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()}
-    shipped = packages - {"bench", "tests"}
-    assert shipped <= {source for sources in copied for source in sources}
-    stages = re.findall(r"(?m)^FROM (\S+)", text)
-    assert all(re.search(r":\d", stage) for stage in stages)
-    assert re.search(r"(?m)^USER 10001", text.split("FROM ")[-1])
-    assert "HEALTHCHECK" not in text
+    assert packages - {"bench", "tests"} <= set(build.copied)
+    # Nothing of the checkout that did not go through the build, and one base of a named version.
+    assert run.copied == []
+    assert build.base == run.base
+    assert re.search(r":\d+\.\d+", run.base)
+    assert run.all("USER") == ["10001:10001"]
+    assert run.all("HEALTHCHECK") == build.all("HEALTHCHECK") == []
+
+
+def test_the_image_installs_by_hash_and_keeps_no_compiler() -> None:
+    build, run = read_stages(ROOT / "Dockerfile")
+    commands = [step.strip() for line in build.all("RUN") for step in line.split("&&")]
+    installs = [command for command in commands if re.search(r"pip (install|wheel)", command)]
+    assert len(installs) == 4
+    for command in installs:
+        assert "--require-hashes" in command or "--no-deps" in command, command
+    assert not any("apt-get" in line or "pip" in line for line in run.all("RUN"))
+
+
+def test_a_linter_has_nothing_to_say_of_the_image() -> None:
+    linter = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [linter, "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout
