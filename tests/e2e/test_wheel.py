@@ -1,8 +1,8 @@
 """The wheel that the image installs is a working program: kernel, stubs, client and console script are in it.
 
-It is built of exactly what the Dockerfile copies, by the command of its build stage, and run as its last stage
-would, with the same variables. Not covered without an engine: the base image, Debian's compiler in it, and that
-requirements/*.txt install there (they do on this machine, by the same command).
+It is built of exactly what the Dockerfile copies, by the command of its build stage, and run as its last
+stage would, with the same variables. Not covered without an engine: the base image, Debian's compiler in it,
+and that requirements/*.txt install there (they do on this machine, by the same command).
 """
 
 from __future__ import annotations
