@@ -119,9 +119,17 @@ class FailedPrecondition(ServiceError):
 
 @dataclass(eq=False)
 class LimitExceeded(ServiceError):
-    """A bound on size, number or rate would be passed."""
+    """A bound on size, number or rate would be passed.
+
+    Attributes:
+        subject: whose bound it is, `owner:NAME`, or "" when it is everybody's.
+        retry_seconds: after which time the same may fit; 0 when waiting does not help.
+    """
 
     default_reason: ClassVar[str] = "LIMIT_EXCEEDED"
+
+    subject: str = ""
+    retry_seconds: int = 0
 
 
 @dataclass(eq=False)

@@ -16,6 +16,7 @@ from services.core.datasets import Dataset
 from services.core.jobs import Job, JobEvent, JobFilter
 from services.core.models import FittedModel
 from services.core.pages import Page, PageRequest
+from services.core.quotas import NO_LIMITS, OwnerLimits, OwnerUsage
 from services.core.tasks import (
     Bundle,
     Task,
@@ -44,10 +45,11 @@ __all__ = [
 class DatasetStore(Protocol):
     """Dataset records."""
 
-    def insert_dataset(self, dataset: Dataset) -> Dataset:
+    def insert_dataset(self, dataset: Dataset, limits: OwnerLimits = NO_LIMITS) -> Dataset:
         """Keep a new dataset; with a request_id the owner used before, return the one it made.
 
-        Raises Conflict when that one has other bytes (sha256) or another display_name.
+        Raises Conflict when that one has other bytes (sha256) or another display_name, LimitExceeded when
+        the new one is more than its owner may have: exactly, whoever else inserts at the same time.
         """
 
     def get_dataset(self, dataset_id: str) -> Dataset:
@@ -67,11 +69,12 @@ class DatasetStore(Protocol):
 class JobStore(Protocol):
     """Job records and their life."""
 
-    def insert_job(self, job: Job) -> Job:
+    def insert_job(self, job: Job, limits: OwnerLimits = NO_LIMITS) -> Job:
         """Keep a new job; with a request_id the owner used before, return the one it made.
 
         Raises Conflict when that one has another spec or display_name, NotFound when the dataset is
-        not there (checked in the same transaction, so that a concurrent delete cannot slip between).
+        not there (checked in the same transaction, so that a concurrent delete cannot slip between),
+        LimitExceeded when the new one is more than its owner may have (in that transaction too).
         """
 
     def get_job(self, job_id: str) -> Job:
@@ -106,7 +109,13 @@ class JobStore(Protocol):
         What some parts of such a task have found is dropped.
         """
 
-    def retry_tasks(self, job_id: str, keys: Sequence[TaskKey] | None, now: datetime) -> Job:
+    def retry_tasks(
+        self,
+        job_id: str,
+        keys: Sequence[TaskKey] | None,
+        now: datetime,
+        limits: OwnerLimits = NO_LIMITS,
+    ) -> Job:
         """Set terminal tasks back to PENDING (None: those in ERROR) and the job back to RUNNING.
 
         What the tasks held (result, model, error, published_at) is cleared; `ended_at` and `failure`
@@ -114,7 +123,7 @@ class JobStore(Protocol):
         are set back with it. Tasks that are PENDING or RUNNING stay as they are. NotFound
         (`TASK_NOT_FOUND`) when a named task does not exist: then nothing changes. Without any task
         to retry the job is returned unchanged. A FAILED job that never had tasks (it failed in
-        planning) goes back to PENDING.
+        planning) goes back to PENDING. LimitExceeded when that is more than its owner may have.
         """
 
     def delete_job(self, job_id: str) -> None:
@@ -231,6 +240,9 @@ class LeaseStore(Protocol):
 
 class Store(DatasetStore, JobStore, TaskStore, LeaseStore, Protocol):
     """The job store: datasets, jobs, tasks and leases. The one source of truth."""
+
+    def owner_usage(self, owner: str) -> OwnerUsage:
+        """What this owner has now, counted from its datasets, jobs and tasks."""
 
     def ping(self) -> None:
         """Raise StoreUnavailable when it does not answer."""

@@ -85,6 +85,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         dataset = self._access.dataset(owner, parse_dataset(request.spec.dataset, "spec.dataset"))
         planned = self._submission.plan(owner, request, dataset)
         check_still_wanted(context)
+        if request.validate_only:
+            self._submission.check_room(planned)
         job = planned.job if request.validate_only else self._submission.accept(planned)
         return job_service_pb2.CreateJobResponse(
             job=self._message(job),

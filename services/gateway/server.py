@@ -19,6 +19,7 @@ from kmeans.v1 import (
 from services.core.clock import Clock, utc_now
 from services.core.errors import FailedPrecondition
 from services.core.ports import ObjectStore, Store, TaskQueue
+from services.core.quotas import OwnerLimits
 from services.core.settings import Settings
 from services.gateway.addresses import check_address, is_loopback
 from services.gateway.agreements import Agreements
@@ -93,6 +94,7 @@ class Gateway:
         self._server = grpc.server(
             self._pool, interceptors=[ErrorInterceptor(self._authentication)], options=_OPTIONS
         )
+        limits = OwnerLimits(settings.max_owner_jobs, settings.max_owner_tasks, settings.max_owner_bytes)
         transfers = Slots("uploads, downloads, agreements and predictions", threads // 4)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(
@@ -104,6 +106,7 @@ class Gateway:
                     clock,
                     max_upload_bytes=settings.max_upload_bytes,
                     max_rows=settings.max_rows,
+                    limits=limits,
                 ),
                 transfers,
             ),
@@ -112,7 +115,7 @@ class Gateway:
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
             JobServicer(
                 store,
-                Submission(store, queue, objects, clock),
+                Submission(store, queue, objects, clock, limits),
                 Watching(store, self._stopping),
                 Labels(store, objects),
                 Agreements(store, objects),

@@ -10,6 +10,8 @@ from services.core.errors import LimitExceeded
 
 __all__ = ["Slots"]
 
+_RETRY_SECONDS = 5
+
 
 class Slots:
     """A bound on calls that keep a thread for as long as their client likes.
@@ -32,6 +34,7 @@ class Slots:
                 "Try again later, or raise KMEANS_RPC_THREADS.",
                 "TOO_MANY_STREAMS",
                 {"kind": self._kind, "limit": str(self._count)},
+                retry_seconds=_RETRY_SECONDS,
             )
         try:
             yield

@@ -10,7 +10,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from services.core import errors
-from services.core.errors import InvalidInput, ServiceError
+from services.core.errors import InvalidInput, LimitExceeded, ServiceError
 from services.gateway.errors import CallEnded
 
 __all__ = ["CODES", "DOMAIN", "code_of", "status_of"]
@@ -51,14 +51,21 @@ def code_of(error: ServiceError) -> grpc.StatusCode:
 
 
 def status_of(error: ServiceError) -> status_pb2.Status:
-    """The rich status of an error: ErrorInfo always, BadRequest and RetryInfo where they apply.
+    """The rich status of an error: ErrorInfo always, the others where they apply.
 
     Fits into the trailers of a call: a long message is cut, and of very many violations the first stay.
     """
     status = status_pb2.Status(code=code_of(error).value[0], message=_fitting(error.message))
     _attach(status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))
-    if error.retryable:
-        delay = duration_pb2.Duration(seconds=RETRY_DELAY_SECONDS)
+    retry_seconds = RETRY_DELAY_SECONDS if error.retryable else 0
+    if isinstance(error, LimitExceeded):
+        retry_seconds = error.retry_seconds
+        if error.subject:
+            quota = error_details_pb2.QuotaFailure()
+            quota.violations.add(subject=error.subject, description=_fitting(error.message))
+            _attach(status, quota)
+    if retry_seconds:
+        delay = duration_pb2.Duration(seconds=retry_seconds)
         _attach(status, error_details_pb2.RetryInfo(retry_delay=delay))
     if isinstance(error, InvalidInput) and error.violations:
         bad_request = error_details_pb2.BadRequest()
@@ -76,7 +83,10 @@ def status_of(error: ServiceError) -> status_pb2.Status:
 
 def _attach(
     status: status_pb2.Status,
-    detail: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo | error_details_pb2.BadRequest,
+    detail: error_details_pb2.ErrorInfo
+    | error_details_pb2.RetryInfo
+    | error_details_pb2.QuotaFailure
+    | error_details_pb2.BadRequest,
 ) -> None:
     packed = any_pb2.Any()
     packed.Pack(detail)

@@ -14,6 +14,7 @@ from services.core.errors import FailedPrecondition, QueueUnavailable
 from services.core.jobs import Job, JobEvent, JobState
 from services.core.planning import estimate_job_seconds
 from services.core.ports import ObjectStore, Store, TaskQueue
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 from services.core.tasks import TaskKey, TaskState
 from services.core.validation import check_display_name, check_selection, check_spec
 from services.gateway.messages import read_spec
@@ -37,12 +38,20 @@ class PlannedJob:
 class Submission:
     """Accepts, cancels and retries jobs."""
 
-    def __init__(self, store: Store, queue: TaskQueue, objects: ObjectStore, clock: Clock) -> None:
-        """Keep jobs in the store and announce them on the queue."""
+    def __init__(
+        self,
+        store: Store,
+        queue: TaskQueue,
+        objects: ObjectStore,
+        clock: Clock,
+        limits: OwnerLimits = NO_LIMITS,
+    ) -> None:
+        """Keep jobs in the store, within the limits of their owners, and announce them on the queue."""
         self._store = store
         self._queue = queue
         self._objects = objects
         self._clock = clock
+        self._limits = limits
 
     def plan(self, owner: str, request: job_service_pb2.CreateJobRequest, dataset: Dataset) -> PlannedJob:
         """Check a request against its dataset and fill in every default.
@@ -71,15 +80,22 @@ class Submission:
         )
         return PlannedJob(job, estimate_job_seconds(spec, n))
 
+    def check_room(self, planned: PlannedJob) -> None:
+        """Raise LimitExceeded when the owner could not have this job now; `accept` looks once more."""
+        if self._limits != NO_LIMITS:
+            usage = self._store.owner_usage(planned.job.owner)
+            check_quota(self._limits, usage, planned.job.owner, jobs=1, tasks=planned.job.spec.n_tasks)
+
     def accept(self, planned: PlannedJob) -> Job:
         """Keep a job for good; with a request_id the owner used before, return the job made then.
 
         Raises:
             Conflict: that one has another spec or display_name.
             NotFound: the dataset was deleted meanwhile.
+            LimitExceeded: the owner has as many jobs or tasks as it may.
         """
         wanted = replace(planned.job, id=new_id())
-        job = self._store.insert_job(wanted)
+        job = self._store.insert_job(wanted, self._limits)
         _log.info(
             "job accepted" if job.id == wanted.id else "job accepted before",
             job_id=job.id,
@@ -105,6 +121,7 @@ class Submission:
         Raises:
             FailedPrecondition: that is no task (`NOTHING_TO_RETRY`).
             NotFound: a named one does not exist; then nothing changes.
+            LimitExceeded: the owner has as many jobs or tasks as it may.
         """
         tasks = {task.key: task.state for task in self._store.all_tasks(job.id)}
         if not tasks and job.state is JobState.FAILED and not keys:
@@ -114,7 +131,7 @@ class Submission:
             chosen = tuple(dict.fromkeys((*keys, *(key for key in sorted(tasks) if tasks[key] in wanted))))
             if all(key in tasks and not tasks[key].is_terminal for key in chosen):
                 raise _nothing_to_retry(job, tasks, named=bool(keys), states=wanted)
-        retried = self._store.retry_tasks(job.id, chosen, self._clock())
+        retried = self._store.retry_tasks(job.id, chosen, self._clock(), self._limits)
         _log.info("job retried", job_id=job.id, state=retried.state.value)
         self._announce(retried)
         return retried

@@ -26,6 +26,7 @@ from services.core.errors import (
     Unavailable,
 )
 from services.core.ports import ObjectInfo, ObjectStore, Store
+from services.core.quotas import NO_LIMITS, OwnerLimits
 from services.core.validation import check_display_name
 from services.gateway.errors import invalid_field
 from services.gateway.messages import TABLE_FORMATS
@@ -71,12 +72,14 @@ class Uploads:
         *,
         max_upload_bytes: int,
         max_rows: int = MAX_ROWS,
+        limits: OwnerLimits = NO_LIMITS,
     ) -> None:
-        """Accept files of at most `max_upload_bytes` and `max_rows` data rows."""
+        """Accept files of at most `max_upload_bytes` and `max_rows` data rows, within the owners' limits."""
         self._store = store
         self._objects = objects
         self._max_upload_bytes = max_upload_bytes
         self._max_rows = max_rows
+        self._limits = limits
         self._clock = clock
 
     def receive(
@@ -98,7 +101,7 @@ class Uploads:
         Raises:
             InvalidInput: a header or message that is wrong, or bytes that are not those announced.
             InvalidTable: the bytes are not a table.
-            LimitExceeded: more bytes than allowed (`UPLOAD_TOO_LARGE`).
+            LimitExceeded: more bytes than allowed (`UPLOAD_TOO_LARGE`), or than the owner may have.
             Conflict: the request_id was used for other bytes or another display name.
             Unavailable: the temporary folder is full or cannot be used, or a server does not answer.
         """
@@ -173,7 +176,7 @@ class Uploads:
 
     def _insert(self, dataset: Dataset, undo: ExitStack) -> Dataset:
         try:
-            return self._store.insert_dataset(dataset)
+            return self._store.insert_dataset(dataset, self._limits)
         except Unavailable:
             # The record may have been written all the same. A dataset without bytes is worse than
             # bytes without a dataset, which the removal of orphans finds: when in doubt, keep them.

@@ -68,6 +68,7 @@ class Collections:
     tasks: Collection[Document]
     models: Collection[Document]
     leases: Collection[Document]
+    owners: Collection[Document]
 
 
 class Transaction:
@@ -266,7 +267,12 @@ def _pause_seconds(failures: int) -> float:
 
 def _collections(database: DriverDatabase[Document]) -> Collections:
     return Collections(
-        database["datasets"], database["jobs"], database["tasks"], database["models"], database["leases"]
+        database["datasets"],
+        database["jobs"],
+        database["tasks"],
+        database["models"],
+        database["leases"],
+        database["owners"],
     )
 
 

@@ -8,10 +8,12 @@ from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import dataset_record, read_dataset_record
+from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sqlite.datasets import dataset_not_found
 from services.core.datasets import Dataset
 from services.core.errors import Conflict, FailedPrecondition
 from services.core.pages import Page, PageRequest
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 
 __all__ = ["MongoDatasets"]
 
@@ -23,26 +25,39 @@ class MongoDatasets:
         """Keep datasets in this database."""
         self._database = database
 
-    def insert_dataset(self, dataset: Dataset) -> Dataset:
+    def insert_dataset(self, dataset: Dataset, limits: OwnerLimits = NO_LIMITS) -> Dataset:
         """See the port. Conflict also for an id that another dataset has."""
         with self._database.calls() as collections:
             made = _by_request(collections, dataset)
             if made is not None:
                 return _same(made, dataset)
-            try:
-                collections.datasets.insert_one(dataset_record(dataset))
-            except DuplicateKeyError as error:
-                # Another thread made it meanwhile, or the answer to this very insert was lost.
+            if limits != NO_LIMITS:
+                note_owner(collections, dataset.owner)
+
+        def insert(transaction: Transaction) -> None:
+            usage = hold_owner(transaction, dataset.owner)
+            check_quota(limits, usage, dataset.owner, stored_bytes=dataset.size_bytes)
+            transaction.collections.datasets.insert_one(dataset_record(dataset), session=transaction.session)
+
+        try:
+            if limits != NO_LIMITS:
+                self._database.change(f"owner/{dataset.owner}", insert, expected=DuplicateKeyError)
+            else:
+                with self._database.calls() as collections:
+                    collections.datasets.insert_one(dataset_record(dataset))
+        except DuplicateKeyError as error:
+            # Another thread made it meanwhile, or the answer to this very insert was lost.
+            with self._database.calls() as collections:
                 made = _by_request(collections, dataset)
                 if made is not None:
                     return _same(made, dataset)
                 record = collections.datasets.find_one({"_id": dataset.id})
-                if record is None or read_dataset_record(record) != dataset:
-                    raise Conflict(
-                        f"There is a dataset {dataset.id} already.",
-                        "DATASET_EXISTS",
-                        {"dataset": f"datasets/{dataset.id}"},
-                    ) from error
+            if record is None or read_dataset_record(record) != dataset:
+                raise Conflict(
+                    f"There is a dataset {dataset.id} already.",
+                    "DATASET_EXISTS",
+                    {"dataset": f"datasets/{dataset.id}"},
+                ) from error
         return dataset
 
     def get_dataset(self, dataset_id: str) -> Dataset:

@@ -19,9 +19,11 @@ from services.backends.mongodb.records import (
     task_record,
 )
 from services.backends.mongodb.task_listings import count_by_state
+from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sqlite.task_rows import task_not_found
 from services.core.jobs import Job, JobState, state_when_all_ended
 from services.core.parts import with_parts_counted
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_retry
 from services.core.tasks import TaskKey, TaskState
 
 __all__ = ["MongoJobLife"]
@@ -93,8 +95,17 @@ class MongoJobLife:
         """See the port."""
         return self._stop(job_id, JobState.CANCELLED, "", now)
 
-    def retry_tasks(self, job_id: str, keys: Sequence[TaskKey] | None, now: datetime) -> Job:
+    def retry_tasks(
+        self,
+        job_id: str,
+        keys: Sequence[TaskKey] | None,
+        now: datetime,
+        limits: OwnerLimits = NO_LIMITS,
+    ) -> Job:
         """See the port."""
+        if limits != NO_LIMITS:
+            with self._database.calls() as collections:
+                note_owner(collections, fetch_job(collections, job_id).owner)
 
         def retry(transaction: Transaction) -> Job:
             collections, session = transaction.collections, transaction.session
@@ -105,6 +116,7 @@ class MongoJobLife:
                     job.state is JobState.FAILED
                     and collections.tasks.find_one({"job_id": job_id}, {"_id": True}, session=session) is None
                 ):
+                    _check_retry(transaction, job, job.spec.n_tasks, limits)
                     _next_revision(transaction, job_id)
                     return _reopen(transaction, job_id, JobState.PENDING)
             else:
@@ -116,6 +128,7 @@ class MongoJobLife:
                 again = _find(transaction, {**named, "state": {"$in": _TERMINAL}})
             if not again:
                 return job
+            _check_retry(transaction, job, len(again), limits)
             tasks = set(again)
             again += [key for key in _find(transaction, {"job_id": job_id, **PARTS}) if key.whole in tasks]
             revision = _next_revision(transaction, job_id)
@@ -154,6 +167,11 @@ class MongoJobLife:
             return _end(transaction, job_id, state, failure, now)
 
         return self._database.change(job_id, stop)
+
+
+def _check_retry(transaction: Transaction, job: Job, tasks: int, limits: OwnerLimits) -> None:
+    if limits != NO_LIMITS:
+        check_retry(limits, hold_owner(transaction, job.owner), job, tasks)
 
 
 def _next_revision(transaction: Transaction, job_id: str) -> int:

@@ -14,12 +14,14 @@ from services.backends.mongodb.database import Collections, Database, Transactio
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import WHOLES, job_record, read_job_record, read_task_record
 from services.backends.mongodb.revisions import RevisionWatch
+from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sound import read_sound
 from services.backends.sqlite.datasets import dataset_not_found
 from services.backends.sqlite.jobs import job_not_found
 from services.core.errors import Conflict, FailedPrecondition
 from services.core.jobs import Job, JobFilter
 from services.core.pages import Page, PageRequest
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 from services.core.tasks import Task
 
 __all__ = ["MongoJobs", "fetch_job"]
@@ -40,7 +42,7 @@ class MongoJobs:
         self._database = database
         self._watch = watch
 
-    def insert_job(self, job: Job) -> Job:
+    def insert_job(self, job: Job, limits: OwnerLimits = NO_LIMITS) -> Job:
         """See the port. Conflict also for an id that another job has."""
 
         def insert(transaction: Transaction) -> Job:
@@ -53,9 +55,15 @@ class MongoJobs:
                 {"_id": job.spec.dataset_id}, {"$inc": {"jobs_made": 1}}, session=session
             ).matched_count:
                 raise dataset_not_found(job.spec.dataset_id)
+            if limits != NO_LIMITS:
+                usage = hold_owner(transaction, job.owner)
+                check_quota(limits, usage, job.owner, jobs=1, tasks=job.spec.n_tasks)
             collections.jobs.insert_one(job_record(job), session=session)
             return job
 
+        if limits != NO_LIMITS:
+            with self._database.calls() as collections:
+                note_owner(collections, job.owner)
         try:
             return self._database.change(job.spec.dataset_id, insert, expected=DuplicateKeyError)
         except DuplicateKeyError as error:

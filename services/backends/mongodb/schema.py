@@ -8,6 +8,7 @@
 | | the same and @first start+starts | a part of a task (`n_starts` > 0); a task has `n_parts` of them |
 | models | task/model id/number | one chunk of an encoded model |
 | leases | name | who holds a named lease, and until when |
+| owners | owner | how often what an owner has was changed under a limit; see `usage` |
 | writers | session | which process changes the store in this session; see `writers` |
 | | process | how many signs of life it has shown |
 | schema | "schema" | the version |
@@ -73,6 +74,7 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("job_id", ASCENDING), ("task_id", ASCENDING), ("model_id", ASCENDING)], name="by_task"),
     ],
     "leases": [],
+    "owners": [],
     "writers": [IndexModel([("noted_at", ASCENDING)], name="old", expireAfterSeconds=WRITER_SECONDS)],
 }
 

@@ -12,6 +12,8 @@ from services.backends.mongodb.leases import MongoLeases
 from services.backends.mongodb.revisions import RevisionWatch
 from services.backends.mongodb.task_listings import MongoTaskListings
 from services.backends.mongodb.tasks import MongoTasks
+from services.backends.mongodb.usage import usage_of
+from services.core.quotas import OwnerUsage
 
 __all__ = ["MongoStore"]
 
@@ -30,6 +32,11 @@ class MongoStore(MongoDatasets, MongoJobs, MongoJobLife, MongoTasks, MongoTaskLi
         self._database = Database(url)
         self._watch = RevisionWatch(self._revisions)
         self._database.tell_commits_to(self._watch.look_again)
+
+    def owner_usage(self, owner: str) -> OwnerUsage:
+        """See the port."""
+        with self._database.calls() as collections:
+            return usage_of(collections, owner)
 
     def ping(self) -> None:
         """See the port."""

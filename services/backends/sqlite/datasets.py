@@ -12,9 +12,11 @@ from services.backends.sqlite.records import (
     dataset_row,
     read_dataset_row,
 )
+from services.backends.sqlite.usage import usage_of
 from services.core.datasets import Dataset
 from services.core.errors import Conflict, FailedPrecondition, NotFound
 from services.core.pages import Page, PageRequest
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 
 __all__ = ["SqliteDatasets", "dataset_not_found"]
 
@@ -28,7 +30,7 @@ class SqliteDatasets:
         """Keep datasets in this database."""
         self._database = database
 
-    def insert_dataset(self, dataset: Dataset) -> Dataset:
+    def insert_dataset(self, dataset: Dataset, limits: OwnerLimits = NO_LIMITS) -> Dataset:
         """See the port."""
         with self._database.write() as transaction:
             if dataset.request_id:
@@ -38,6 +40,9 @@ class SqliteDatasets:
                 )
                 if row is not None:
                     return _same(read_dataset_row(row), dataset)
+            if limits != NO_LIMITS:
+                usage = usage_of(transaction, dataset.owner)
+                check_quota(limits, usage, dataset.owner, stored_bytes=dataset.size_bytes)
             transaction.execute(
                 f"INSERT INTO datasets ({DATASET_COLUMNS}) VALUES (?, ?, ?, ?, ?)",
                 dataset_row(dataset),

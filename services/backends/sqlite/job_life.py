@@ -10,8 +10,10 @@ from services.backends.sqlite.jobs import fetch_job
 from services.backends.sqlite.parts import PARTS_OF, whole_row
 from services.backends.sqlite.records import KEY_COLUMNS, WHOLES, key_row, read_key_row, to_micros
 from services.backends.sqlite.task_rows import KEY_IS, change, counts, task_not_found
+from services.backends.sqlite.usage import usage_of
 from services.core.jobs import Job, JobState, state_when_all_ended
 from services.core.parts import with_parts_counted
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_retry
 from services.core.tasks import TaskKey, TaskState
 
 __all__ = ["SqliteJobLife"]
@@ -67,7 +69,13 @@ class SqliteJobLife:
         """See the port."""
         return self._stop(job_id, JobState.CANCELLED, "", now)
 
-    def retry_tasks(self, job_id: str, keys: Sequence[TaskKey] | None, now: datetime) -> Job:
+    def retry_tasks(
+        self,
+        job_id: str,
+        keys: Sequence[TaskKey] | None,
+        now: datetime,
+        limits: OwnerLimits = NO_LIMITS,
+    ) -> Job:
         """See the port."""
         with self._database.write() as transaction:
             job = fetch_job(transaction, job_id)
@@ -80,6 +88,7 @@ class SqliteJobLife:
             if keys is None:
                 again = {key for key, state in states.items() if state is TaskState.ERROR}
                 if not states and job.state is JobState.FAILED:
+                    _check_retry(transaction, job, job.spec.n_tasks, limits)
                     return _reopen(transaction, job_id, JobState.PENDING)
             else:
                 for key in keys:
@@ -88,6 +97,7 @@ class SqliteJobLife:
                 again = {key for key in keys if states[key].is_terminal}
             if not again:
                 return job
+            _check_retry(transaction, job, len(again), limits)
             _set_back(transaction, sorted(again))
             return _reopen(transaction, job_id, JobState.RUNNING)
 
@@ -109,6 +119,11 @@ class SqliteJobLife:
             # Of parts only: the model of a task that is DONE is the task's.
             transaction.execute("DELETE FROM models WHERE job_id = ? AND n_starts > 0", (job_id,))
             return _end(transaction, job_id, state, failure, now)
+
+
+def _check_retry(transaction: Transaction, job: Job, tasks: int, limits: OwnerLimits) -> None:
+    if limits != NO_LIMITS:
+        check_retry(limits, usage_of(transaction, job.owner), job, tasks)
 
 
 def _keys(transaction: Transaction, job_id: str) -> set[TaskKey]:

@@ -19,9 +19,11 @@ from services.backends.sqlite.records import (
     read_job_row,
     read_task_row,
 )
+from services.backends.sqlite.usage import usage_of
 from services.core.errors import Conflict, FailedPrecondition, NotFound
 from services.core.jobs import Job, JobFilter
 from services.core.pages import Page, PageRequest
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 from services.core.tasks import Task
 
 __all__ = ["SqliteJobs", "fetch_job", "job_not_found"]
@@ -39,7 +41,7 @@ class SqliteJobs:
         """Keep jobs in this database."""
         self._database = database
 
-    def insert_job(self, job: Job) -> Job:
+    def insert_job(self, job: Job, limits: OwnerLimits = NO_LIMITS) -> Job:
         """See the port."""
         with self._database.write() as transaction:
             if job.request_id:
@@ -52,6 +54,9 @@ class SqliteJobs:
             dataset_id = job.spec.dataset_id
             if transaction.one("SELECT 1 FROM datasets WHERE id = ?", (dataset_id,)) is None:
                 raise dataset_not_found(dataset_id)
+            if limits != NO_LIMITS:
+                usage = usage_of(transaction, job.owner)
+                check_quota(limits, usage, job.owner, jobs=1, tasks=job.spec.n_tasks)
             row = job_row(job)
             transaction.execute(f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
         return job

@@ -11,6 +11,8 @@ from services.backends.sqlite.jobs import SqliteJobs
 from services.backends.sqlite.leases import SqliteLeases
 from services.backends.sqlite.task_listings import SqliteTaskListings
 from services.backends.sqlite.tasks import SqliteTasks
+from services.backends.sqlite.usage import usage_of
+from services.core.quotas import OwnerUsage
 
 __all__ = ["SqliteStore"]
 
@@ -26,6 +28,11 @@ class SqliteStore(SqliteDatasets, SqliteJobs, SqliteJobLife, SqliteTasks, Sqlite
         when it is damaged, FailedPrecondition (`STORE_TOO_NEW`) when a newer version made it.
         """
         self._database = Database(path, busy_timeout_seconds)
+
+    def owner_usage(self, owner: str) -> OwnerUsage:
+        """See the port."""
+        with self._database.read() as transaction:
+            return usage_of(transaction, owner)
 
     def ping(self) -> None:
         """See the port."""
