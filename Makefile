@@ -41,8 +41,8 @@ servers: $(BIN)/.servers ## Start private RabbitMQ, MongoDB and S3 servers on lo
 servers-stop: ## End them and leave nothing behind; their data stays in .servers
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m tests.servers stop; fi
 
-up-servers: servers ## Keep the service running on these servers until interrupted
-	@settings="$$($(BIN)/python -m tests.servers env)" && eval "$$settings" && exec $(BIN)/kmeans-service up
+up-servers: servers ## Keep the service running on these servers, each part a process; UP="--workers 4 --no-ui"
+	@exec $(BIN)/python -m tests.servers up $(UP)
 
 chaos: $(BIN)/.servers ## Rehearse failures on real servers; CHAOS="--seed 7 --seconds 300" for another storm
 	@$(BIN)/python -m tests.chaos $(CHAOS)

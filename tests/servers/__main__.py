@@ -1,4 +1,4 @@
-"""`python -m tests.servers start|stop|status|env`: the servers of the checkout, from the command line."""
+"""`python -m tests.servers start|stop|status|env|up`: the servers of the checkout, from the command line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import argparse
 import shlex
 import sys
 
+from services.core.settings import DEFAULT_ADDRESS
 from tests.servers.fleet import SERVER_NAMES, Servers, shared_servers
 from tests.servers.server import Server, ServerFailed, ServerMissing
+from tests.servers.service import Service
 
 
 def main() -> int:
@@ -22,6 +24,10 @@ def main() -> int:
     restart.add_argument("name", choices=SERVER_NAMES)
     restart.add_argument("--wipe", action="store_true", help="without its data")
     restart.add_argument("--kill", action="store_true", help="with SIGKILL")
+    up = commands.add_parser("up", help="run the whole service on them until interrupted, in processes")
+    up.add_argument("--address", default=DEFAULT_ADDRESS, metavar="HOST:PORT", help="of the gateway")
+    up.add_argument("--workers", type=int, default=2, help="worker processes")
+    up.add_argument("--no-ui", action="store_true", help="without the dashboard")
     arguments = parser.parse_args()
     servers = shared_servers()
     try:
@@ -38,6 +44,15 @@ def main() -> int:
             case "env":
                 for name, value in servers.environment().items():
                     print(f"export {name}={shlex.quote(value)}")
+            case "up":
+                servers.start()
+                Service(
+                    servers.environment(),
+                    servers.folder / "service",
+                    arguments.address,
+                    max(1, arguments.workers),
+                    with_ui=not arguments.no_ui,
+                ).run()
             case "restart":
                 servers[arguments.name].restart(wipe=arguments.wipe, kill=arguments.kill)
     except (ServerMissing, ServerFailed) as error:

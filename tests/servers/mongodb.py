@@ -48,9 +48,11 @@ class MongoDB(Server):
     def check(self) -> None:
         """Ping it, and see that it is a primary, which alone takes writes."""
         client: pymongo.MongoClient[dict[str, Any]]
+        # pymongo takes no None for it: a URL that was given decides for itself.
+        direct: dict[str, Any] = {"directConnection": True} if self.is_ours else {}
         with pymongo.MongoClient(
             self.url,
-            directConnection=self.is_ours or None,
+            **direct,
             serverSelectionTimeoutMS=_PING_MILLISECONDS,
             connectTimeoutMS=_PING_MILLISECONDS,
             socketTimeoutMS=_PING_MILLISECONDS,

@@ -82,8 +82,8 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
 def prepare_schema(database: DriverDatabase[dict[str, Any]], where: str) -> None:
     """Make what is missing of the collections, unless the database is not ours to use.
 
-    Any number of processes may do so at once. Raises FailedPrecondition (`STORE_TOO_NEW`) for a
-    database of a newer version, FailedPrecondition (`STORE_NEEDS_REPLICA_SET`) for a server without
+    Any number of processes may do so at once. Raises FailedPrecondition (`STORE_TOO_NEW`, `STORE_TOO_OLD`)
+    for a database of another version, FailedPrecondition (`STORE_NEEDS_REPLICA_SET`) for a server without
     transactions, and InvalidInput (`NOT_A_STORE`) for a database of another program.
     """
     hello = database.client.admin.command("hello")
@@ -110,7 +110,13 @@ def prepare_schema(database: DriverDatabase[dict[str, Any]], where: str) -> None
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
-    version = SCHEMA_VERSION if made is None else made["version"]
+    version = SCHEMA_VERSION if made is None else made.get("version", 0)
+    if version < SCHEMA_VERSION:
+        raise FailedPrecondition(
+            f"{where} has schema version {version}, of an earlier program; this one needs {SCHEMA_VERSION}. "
+            "Name another database, or drop this one if nothing in it is needed.",
+            "STORE_TOO_OLD",
+        )
     if version > SCHEMA_VERSION:
         raise FailedPrecondition(
             f"{where} has schema version {version}; this program knows up to "

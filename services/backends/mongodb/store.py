@@ -27,7 +27,7 @@ class MongoStore(MongoDatasets, MongoJobs, MongoJobLife, MongoTasks, MongoTaskLi
         Options of the URL count, except that writes are always confirmed by a majority, journaled, and
         read from the primary. Raises InvalidInput (`BAD_BACKEND_URL`, `NOT_A_STORE`), StoreUnavailable
         when the server does not answer, FailedPrecondition (`STORE_TOO_NEW`,
-        `STORE_NEEDS_REPLICA_SET`).
+        `STORE_TOO_OLD`, `STORE_NEEDS_REPLICA_SET`).
         """
         self._database = Database(url)
         self._watch = RevisionWatch(self._revisions)

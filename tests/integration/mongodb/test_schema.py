@@ -45,6 +45,14 @@ def test_a_newer_database_is_refused(open_store: Callable[[], MongoStore], datab
     assert caught.value.reason == "STORE_TOO_NEW"
 
 
+def test_an_older_database_is_refused(open_store: Callable[[], MongoStore], database: Documents) -> None:
+    open_store()
+    database["schema"].update_one({"_id": "schema"}, {"$set": {"version": SCHEMA_VERSION - 1}})
+    with pytest.raises(FailedPrecondition, match="earlier program") as caught:
+        open_store()
+    assert caught.value.reason == "STORE_TOO_OLD"
+
+
 def test_a_database_of_another_program_is_refused(
     open_store: Callable[[], MongoStore], database: Documents
 ) -> None:
