@@ -430,12 +430,10 @@ class Client:
         try:
             with translated(self.target):
                 yield from call
-        except KMeansError:
-            if stream.failure is not None:
-                raise stream.failure from None
-            raise
         finally:
             call.cancel()
+        if stream.failure is not None:
+            raise stream.failure
 
     def export_model(self, task: str) -> Iterator[bytes]:
         """A task's model as a JSON file in chunks, after `kmeans/v1/model.schema.json`.

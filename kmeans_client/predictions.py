@@ -25,11 +25,10 @@ class PredictionStream:
         self._batches = batches
 
     def __iter__(self) -> Iterator[job_service_pb2.PredictRequest]:
-        """The header, then the batches."""
+        """The header, then the batches; ends where making one fails, which is then the `failure`."""
         yield job_service_pb2.PredictRequest(header=self._header)
         try:
             for values in self._batches:
                 yield job_service_pb2.PredictRequest(rows=job_service_pb2.PredictRows(values=values))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - kept for the caller's thread, which raises it
             self.failure = error
-            raise

@@ -52,7 +52,7 @@ class Agreements:
 
         Args:
             job: read before now: its revision says which answers are still true.
-            check: called between the experiments; ends the work by raising.
+            check: called again and again; ends the work by raising.
 
         Raises:
             FailedPrecondition: no fit qualifies (`NO_FIT_QUALIFIES`), or a task was set back to run again
@@ -95,17 +95,18 @@ class Agreements:
         best = require_best(job, tasks, min_members)
         values, sampled = self._compared_rows(job)
         check()
-        best_labels = self._labels(best.key, values)
+        best_labels = self._labels(best.key, values, check)
         experiments = []
         for task in best_by_experiment(tasks, min_members).values():
-            check()
-            labels = best_labels if task.key == best.key else self._labels(task.key, values)
+            labels = best_labels if task.key == best.key else self._labels(task.key, values, check)
             index = adjusted_rand_index(count_pairs(best_labels, labels))
             experiments.append(ExperimentAgreement(task, index))
         return Agreement(best, tuple(experiments), len(values), sampled)
 
-    def _labels(self, key: TaskKey, values: NDArray[np.float64]) -> NDArray[np.int32]:
-        return Labeller(read_model(self._store, key)).labels(values)
+    def _labels(
+        self, key: TaskKey, values: NDArray[np.float64], check: Callable[[], None]
+    ) -> NDArray[np.int32]:
+        return Labeller(read_model(self._store, key)).labels(values, check)
 
     def _compared_rows(self, job: Job) -> tuple[NDArray[np.float64], bool]:
         """The complete rows (m, d) that are compared, in original units, and whether they are a sample."""
@@ -122,4 +123,4 @@ class Agreements:
                     rows = rows[places[low:high] - (seen - len(rows))]
                 values[filled : filled + len(rows)] = rows
                 filled += len(rows)
-        return values, places is not None
+        return values[:filled], places is not None

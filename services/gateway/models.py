@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,10 +64,13 @@ class Labeller:
         self._stored = stored
         self._model = kernel_model(stored)
 
-    def labels(self, values: NDArray[np.float64]) -> NDArray[np.int32]:
-        """Labels (m,) of complete rows (m, d)."""
+    def labels(
+        self, values: NDArray[np.float64], check: Callable[[], None] = lambda: None
+    ) -> NDArray[np.int32]:
+        """Labels (m,) of complete rows (m, d); `check` is called between blocks and ends it by raising."""
         labels = np.empty(len(values), dtype=np.int32)
         for start in range(0, len(values), _BLOCK_ROWS):
+            check()
             block = slice(start, start + _BLOCK_ROWS)
             labels[block] = ckernel.assign(self._stored.into_fit(values[block]), self._model)
         return labels

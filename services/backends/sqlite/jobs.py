@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from operator import itemgetter
@@ -85,12 +86,14 @@ class SqliteJobs:
         with self._database.read() as transaction:
             found = transaction.execute(
                 f"SELECT {JOB_COLUMNS} FROM jobs WHERE {' AND '.join(conditions)} "
-                "ORDER BY created_at DESC, id DESC",
-                tuple(parameters),
+                "ORDER BY created_at DESC, id DESC LIMIT ?",
+                (*parameters, page.size + 1 if job_filter.query is None else -1),
             )
-            # Read as far as the page needs; what is searched for is asked of each row on the way.
-            wanted = (row for row in found if job_filter.finds(row[0], row[_DISPLAY_NAME]))
-            rows = list(itertools.islice(wanted, page.size + 1))
+            # What is searched for is asked of row after row, as far as the page needs. Closed, or the
+            # connection would keep seeing the store of this moment.
+            with contextlib.closing(found):
+                wanted = (row for row in found if job_filter.finds(row[0], row[_DISPLAY_NAME]))
+                rows = list(itertools.islice(wanted, page.size + 1))
         shown = rows[: page.size]
         items = read_sound(shown, read_job_row, itemgetter(0))
         if len(rows) <= page.size:

@@ -59,7 +59,8 @@ def cluster_messages(result: TaskResult, model: FittedModel) -> list[task_pb2.Cl
     Covariances are left out where those of all clusters would not fit into one message.
     """
     centers, covariances = model.original_centers(), model.original_covariances()
-    deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    # Not from those: a square of a tiny unit underflows before its root does.
+    deviations = np.sqrt(np.diagonal(model.covariances, axis1=1, axis2=2)) * model.scale
     has_room = covariances.size <= MAX_COVARIANCE_VALUES
     return [
         task_pb2.Cluster(

@@ -73,7 +73,7 @@ def test_a_task_shows_its_clusters_in_original_units(client: Client, fitted: Any
     for cluster in task.clusters:
         covariance = np.reshape(cluster.covariance, (2, 2))
         np.testing.assert_array_equal(covariance, covariance.T)
-        np.testing.assert_allclose(np.sqrt(np.diagonal(covariance)), cluster.standard_deviation, rtol=1e-15)
+        np.testing.assert_allclose(np.sqrt(np.diagonal(covariance)), cluster.standard_deviation, rtol=1e-12)
 
 
 @pytest.mark.parametrize("run_labels", [200_000, 64])
