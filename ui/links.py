@@ -2,8 +2,8 @@
 
 /jobs                                     the list of jobs
 /job?id=4f2a                              one job, its report
-/job?id=4f2a&view=tasks                   another of its views: report, progress, tasks, task, settings
-/job?id=4f2a&view=task&task=0-3-full-tied one of its tasks
+/job?id=4f2a&view=Tasks                   another of its views: Report, Progress, Tasks, Task
+/job?id=4f2a&view=Task&task=0-3-full-tied one of its tasks
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ __all__ = [
     "JOB",
     "JOBS",
     "NEW_ANALYSIS",
+    "PREFILL",
     "job_name",
     "job_params",
     "link_to",
@@ -26,6 +27,7 @@ __all__ = [
     "open_page",
     "remember_pages",
     "run_again",
+    "take_next_view",
     "take_prefill",
 ]
 
@@ -34,7 +36,8 @@ JOBS = "jobs"
 JOB = "job"
 
 _PAGES = "pages-by-path"
-_PREFILL = "prefilled-spec"
+PREFILL = "prefilled-spec"
+_NEXT_VIEW = "next-view"
 
 
 def remember_pages(pages: Iterable[Page]) -> None:
@@ -43,10 +46,10 @@ def remember_pages(pages: Iterable[Page]) -> None:
 
 
 def job_params(job: str, view: str = "", task: str = "") -> dict[str, str]:
-    """Query parameters of the page of `jobs/{job}`; `task` is `jobs/{job}/tasks/{task}`."""
+    """Query parameters of `jobs/{job}`'s page; `view` in any case, `task` is `jobs/{job}/tasks/{task}`."""
     params = {"id": job.removeprefix("jobs/")}
     if view:
-        params["view"] = view
+        params["view"] = view.capitalize()
     if task:
         params["task"] = task.rpartition("/")[2]
     return params
@@ -64,7 +67,15 @@ def open_page(path: str, params: dict[str, str] | None = None) -> NoReturn:
 
 def open_job(job: str, view: str = "", task: str = "") -> NoReturn:
     """Go to the page of `jobs/{job}`, to one of its views or one of its tasks."""
-    open_page(JOB, job_params(job, view, task))
+    if view:
+        # The page's own control holds the view in the address, and lets nobody else write it there.
+        st.session_state[_NEXT_VIEW] = view.capitalize()
+    open_page(JOB, job_params(job, task=task))
+
+
+def take_next_view() -> str:
+    """The view that `open_job` asked for, once; empty when it did not."""
+    return str(st.session_state.pop(_NEXT_VIEW, ""))
 
 
 def link_to(path: str, label: str, *, icon: str | None = None, params: dict[str, str] | None = None) -> None:
@@ -74,11 +85,11 @@ def link_to(path: str, label: str, *, icon: str | None = None, params: dict[str,
 
 def run_again(spec: job_pb2.JobSpec) -> NoReturn:
     """Open the new analysis filled in with this spec, its dataset included; nothing is submitted."""
-    st.session_state[_PREFILL] = spec.SerializeToString()
+    st.session_state[PREFILL] = spec.SerializeToString()
     open_page(NEW_ANALYSIS)
 
 
 def take_prefill() -> job_pb2.JobSpec | None:
     """The spec that `run_again` left, once."""
-    kept = st.session_state.pop(_PREFILL, None)
+    kept = st.session_state.pop(PREFILL, None)
     return None if kept is None else job_pb2.JobSpec.FromString(kept)

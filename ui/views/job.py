@@ -18,7 +18,7 @@ from ui.words import age, count, duration, moment, plain
 
 __all__ = ["VIEWS", "show"]
 
-VIEWS = {"report": "Report", "progress": "Progress", "tasks": "Tasks", "task": "One task"}
+VIEWS = ("Report", "Progress", "Tasks", "Task")
 
 _BEST_TASKS = 200
 
@@ -42,11 +42,11 @@ def show() -> None:
         if not has_ended(job):
             running.header(job)
         view = _chosen_view(job)
-        if view == "report":
+        if view == "Report":
             report.show(client, job)
-        elif view == "progress":
+        elif view == "Progress":
             _progress(job)
-        elif view == "tasks":
+        elif view == "Tasks":
             tasks.show(client, job)
         else:
             _one_task(client, job)
@@ -135,13 +135,15 @@ def _confirm_delete(client: Client, job: job_pb2.Job) -> None:
 
 
 def _chosen_view(job: job_pb2.Job) -> str:
-    if st.session_state.pop(running.ENDED, "") == job.name and st.session_state.get("view") == "progress":
-        st.session_state["view"] = "report"
+    asked = links.take_next_view()
+    if st.session_state.pop(running.ENDED, "") == job.name and st.session_state.get("view") == "Progress":
+        asked = "Report"
+    if asked in VIEWS:
+        st.session_state["view"] = asked
     view = st.segmented_control(
         "View",
-        list(VIEWS),
-        format_func=VIEWS.__getitem__,
-        default="report" if has_ended(job) else "progress",
+        VIEWS,
+        default="Report" if has_ended(job) else "Progress",
         key="view",
         bind="query-params",
         required=True,

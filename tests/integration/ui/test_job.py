@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from kmeans.v1 import job_pb2
+
+from kmeans_client import Client
+from tests.gated_fits import GatedFits
+
+
+def words(app: Any) -> str:
+    shown = (*app.markdown, *app.caption, *app.title, *app.error, *app.info)
+    html = [str(each.proto.body) for each in app.get("html")]
+    return "\n".join([*(str(each.value) for each in shown), *html])
+
+
+def has(app: Any, key: str) -> bool:
+    return any(button.key == key for button in app.button)
+
+
+def page(open_page: Any, job: job_pb2.Job, **params: str) -> Any:
+    return open_page("job", id=job.name.removeprefix("jobs/"), **params)
+
+
+def test_a_running_job_shows_its_progress_and_scores_and_can_be_cancelled(
+    open_page: Any, submit: Any, client: Client, fits: GatedFits
+) -> None:
+    fits.close(after=6)
+    job = submit("Held", n_experiments=4)
+    for step in client.watch_job(job.name):
+        if step.job.task_counts.done >= 6:
+            break
+    app = page(open_page, job, view="Progress")
+    assert "**6** of 48 tasks" in words(app)
+    assert "6 done" in words(app)
+    assert "Running" in words(app)
+    assert len(app.get("plotly_chart")) == 1
+    app.button("cancel").click().run()
+    assert "What has ended is kept" in words(app)
+    # The question is a fragment, which is answered in a browser alone (tests/e2e/test_dashboard.py).
+    assert client.get_job(job.name).state == job_pb2.JOB_STATE_RUNNING
+    client.cancel_job(job.name)
+    fits.open()
+    app = page(open_page, job)
+    assert "Cancelled" in words(app)
+    assert not has(app, "cancel")
+    app.button("go-on").click().run()
+    *_, last = client.watch_job(job.name)
+    assert last.job.state == job_pb2.JOB_STATE_SUCCEEDED
+
+
+def test_failed_tasks_show_their_reason_and_run_again(
+    open_page: Any, submit: Any, finish: Any, client: Client, fits: GatedFits
+) -> None:
+    fits.failing = {(2, "diag-tied")}
+    job = finish(submit("Broken"))
+    assert job.task_counts.error == 2
+    app = page(open_page, job, view="Tasks")
+    assert "The rows of this test cannot be fitted." in words(app)
+    assert "**2 tasks failed**" in words(app)
+    assert "K = 2 diag-tied (experiment 0), K = 2 diag-tied (experiment 1)" in words(app)
+    fits.failing.clear()
+    app.button("retry-all-failed").click().run()
+    assert not app.exception
+    assert finish(job).state == job_pb2.JOB_STATE_SUCCEEDED
+    assert not has(page(open_page, job), "retry-failed")
+
+
+def test_one_failed_task_can_be_run_again_alone(
+    open_page: Any, submit: Any, finish: Any, client: Client, fits: GatedFits
+) -> None:
+    fits.failing = {(2, "diag-tied"), (1, "full-tied")}
+    job = finish(submit("Broken", n_experiments=1))
+    app = page(open_page, job, view="Tasks")
+    app.multiselect("filter-states").set_value(["error"]).run()
+    table = app.dataframe[0]
+    assert table.value["state"].tolist() == ["error", "error"]
+    assert has(app, "retry-selected")
+    fits.failing.clear()
+    (name,) = (task.name for task in client.list_tasks(job.name, k=2, covariances=["diag-tied"]))
+    client.retry_job(job.name, [name])
+    assert finish(job).task_counts.error == 1
+    again = page(open_page, job, view="Tasks")
+    assert "**1 task failed**" in words(again)
+
+
+@pytest.mark.parametrize(("state", "rows"), [("done", 12), ("error", 0)])
+def test_the_table_is_filtered(open_page: Any, submit: Any, finish: Any, state: str, rows: int) -> None:
+    job = finish(submit("Sound", n_experiments=1))
+    app = page(open_page, job, view="Tasks")
+    app.multiselect("filter-states").set_value([state]).run()
+    assert f"{rows} tasks" in words(app)
+    app.slider("filter-k").set_value((2, 2)).run()
+    assert f"{rows // 2} tasks" in words(app)
+    app.multiselect("filter-covariances").set_value(["full-tied"]).run()
+    assert len(app.dataframe[0].value) == (1 if rows else 0)
+
+
+def test_change_and_run_again_opens_the_form_with_the_same_settings(
+    open_page: Any, submit: Any, finish: Any
+) -> None:
+    job = finish(submit("First", max_k=2, seed=7, scale=False))
+    app = page(open_page, job)
+    app.button("run-again").click().run()
+    assert not app.exception
+    assert app.multiselect("form-columns").value == ["a", "b"]
+    assert app.number_input("form-max_k").value == 2
+    assert app.number_input("form-seed").value == 7
+    assert app.toggle("form-scale").value is False
+    assert "24 tasks" in words(app)
+
+
+def test_a_job_is_not_deleted_before_a_question_is_answered(
+    open_page: Any, submit: Any, finish: Any, client: Client
+) -> None:
+    job = finish(submit("Old"))
+    app = page(open_page, job)
+    app.button("delete").click().run()
+    assert "removed for good" in words(app)
+    assert has(app, "delete-confirmed")
+    assert client.get_job(job.name) == job
+
+
+def test_an_address_that_names_nothing_leads_back(open_page: Any) -> None:
+    app = open_page("job", id="0123456789abcdef")
+    assert "0123456789abcdef" in app.error[0].value
+    assert "names no job" in words(open_page("job"))
+
+
+def test_every_view_of_a_finished_job_is_drawn(open_page: Any, submit: Any, finish: Any) -> None:
+    job = finish(submit("Whole"))
+    for view in ("Report", "Progress", "Tasks", "Task"):
+        app = page(open_page, job, view=view)
+        assert not app.error, (view, [error.value for error in app.error])
