@@ -229,6 +229,22 @@ def test_clusters_are_in_original_units(covariance: Covariance) -> None:
     )
 
 
+def test_deviations_in_tiny_units_do_not_vanish() -> None:
+    one = np.ones(1)
+    model = FittedModel(
+        Covariance.SPHER_TIED,
+        Assignment.LIKELIHOOD,
+        ("a",),
+        0 * one,
+        1e-200 * one,
+        one,
+        one[:, None],
+        4 * one,
+    )
+    (cluster,) = messages.cluster_messages(TaskResult(0, 0, 0, 1, 1, True, False, (5,), 0), model)
+    assert cluster.standard_deviation == [2e-200]
+
+
 def test_clusters_of_many_wide_covariances_fit_into_a_message() -> None:
     def task(k: int, d: int) -> task_pb2.Task:
         model = FittedModel(
