@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["cluster_name", "count", "counted", "number", "plot_text", "share", "shortened"]
+__all__ = ["cluster_name", "counted", "number", "plot_text", "share", "shortened"]
 
 MAX_NAME_CHARACTERS = 40
 
@@ -38,11 +38,6 @@ def number(value: float) -> str:
     decimals = max(0, 3 - math.floor(math.log10(magnitude)))
     text = f"{value:,.{decimals}f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
-
-
-def count(value: int) -> str:
-    """With thousands separated."""
-    return f"{value:,}"
 
 
 def counted(value: int, noun: str) -> str:

@@ -1,16 +1,127 @@
-"""One task of a job alone: its clusters in original units."""
+"""One task of a job alone: its clusters on axes of choice, and what makes them different."""
 
 from __future__ import annotations
 
 import streamlit as st
-from kmeans.v1 import job_pb2
+from kmeans.v1 import dataset_pb2, job_pb2, task_pb2
 
-from kmeans_client import Client
+from kmeans_client import Client, covariance_name
+from ui.report import histogram, map, matrix, scatter, sizes
+from ui.report.panels import Panel
+from ui.report.sample import map_columns
+from ui.report.wording import counted
+from ui.views import fetching, profile, take_away
+from ui.views.figures import choose_image, draw
+from ui.views.report_sections import choose_axes, distinctive_columns, sampled_note
+from ui.views.theme import theme
+from ui.words import plain
 
 __all__ = ["show"]
+
+_AXES, _MATRIX, _MAP = "Two columns", "Every pair", "Map"
+_DIFFERENT, _SIZES = "What differs", "Sizes"
 
 
 def show(client: Client, job: job_pb2.Job, task_name: str) -> None:
     """Draw the task `jobs/{job}/tasks/{task}` of `job`."""
-    task = client.get_task(task_name)
-    st.write(f"K = {task.k}, {len(task.clusters)} clusters")
+    task = fetching.task(client, job, task_name)
+    st.header(f"{counted(task.k, 'cluster')}, {covariance_name(task.covariance)}", anchor=False)
+    st.caption(f"Experiment {task.experiment} · `{task.name.rpartition('/')[2]}`")
+    if not task.HasField("result"):
+        _explain_missing(task)
+        return
+    _scores(task)
+    if task.result.diagnosis:
+        st.warning(
+            f"This fit is degenerate and never recommended: {plain(task.result.diagnosis)}",
+            icon=":material/warning:",
+        )
+    if not task.clusters:
+        st.info("This fit kept no model, so there is nothing to draw of it.", icon=":material/info:")
+        return
+    take_away.draw(client, job, task.name)
+    _sections(client, job, fetching.dataset(client, job), task)
+
+
+def _explain_missing(task: task_pb2.Task) -> None:
+    if task.error:
+        st.error(f"This task failed: {plain(task.error)}", icon=":material/error:")
+    elif task.state == task_pb2.TASK_STATE_CANCELLED:
+        st.info("This task was cancelled before it was fitted. Run it again from the tasks' list.")
+    else:
+        st.info("This task has not been fitted yet.", icon=":material/hourglass_empty:")
+
+
+def _scores(task: task_pb2.Task) -> None:
+    result = task.result
+    facts = {
+        "BIC": f"{result.bic:,.1f}",
+        "AIC": f"{result.aic:,.1f}",
+        "log-likelihood": f"{result.log_likelihood:,.1f}",
+        "parameters": f"{result.n_parameters:,}",
+        "smallest cluster": f"{min(result.counts, default=0):,}",
+        "iterations": f"{result.n_iter:,}" + ("" if result.converged else " (not converged)"),
+    }
+    with st.container(horizontal=True, gap="large"):
+        for name, value in facts.items():
+            st.markdown(f":gray[{name}]  \n**{plain(value.replace('-', '−'))}**", width="content")
+    if result.regularized:
+        st.caption("A covariance was singular; its smallest eigenvalues were raised to the floor.")
+
+
+def _sections(client: Client, job: job_pb2.Job, dataset: dataset_pb2.Dataset, task: task_pb2.Task) -> None:
+    columns = list(job.spec.columns)
+    names = [_AXES, *([_MATRIX] if len(columns) > 2 else []), *([_MAP] if map_columns(dataset) else [])]
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        chosen = st.segmented_control(
+            "Section",
+            [*names, _DIFFERENT, _SIZES],
+            default=_AXES,
+            key="task-section",
+            required=True,
+            label_visibility="collapsed",
+        )
+        choose_image()
+    places = map_columns(dataset)
+    with st.spinner(f"Drawing: {chosen}", show_time=False):
+        if chosen == _DIFFERENT:
+            profile.show(client, job, dataset, task.name)
+        elif chosen == _SIZES:
+            draw(sizes.figure(task.result.counts, theme=theme()), "sizes")
+            profile.show_table(task, columns)
+        elif chosen == _MAP and places is not None:
+            _map(client, job, task, places)
+        elif chosen == _MATRIX and len(columns) > 2:
+            _matrix(client, job, dataset, task)
+        else:
+            _axes(client, job, dataset, task)
+
+
+def _axes(client: Client, job: job_pb2.Job, dataset: dataset_pb2.Dataset, task: task_pb2.Task) -> None:
+    axes = choose_axes(client, job, dataset, task.name, "task")
+    rows = fetching.sample(client, job, axes)
+    panel = Panel("", fetching.labels(client, job, task.name, rows), task.clusters, list(job.spec.columns))
+    x = rows.axis(axes[0])
+    if len(axes) == 1:
+        draw(histogram.figure(x, panel, theme=theme()), "one")
+    else:
+        draw(scatter.figure(x, rows.axis(axes[1]), panel, theme=theme()), "one")
+    st.caption(
+        f"{sampled_note(rows)} Ellipses hold 95 % of each cluster by its model, where both axes were "
+        "clustered on."
+    )
+
+
+def _map(client: Client, job: job_pb2.Job, task: task_pb2.Task, places: tuple[str, str]) -> None:
+    rows = fetching.sample(client, job, places)
+    panel = Panel("", fetching.labels(client, job, task.name, rows))
+    draw(map.figure(rows.axis(places[0]), rows.axis(places[1]), panel, theme=theme()), "one-map")
+    st.caption(f"{sampled_note(rows)} A kilometre is as long in both directions.")
+
+
+def _matrix(client: Client, job: job_pb2.Job, dataset: dataset_pb2.Dataset, task: task_pb2.Task) -> None:
+    columns = distinctive_columns(client, job, dataset, task.name)[: matrix.MAX_COLUMNS]
+    rows = fetching.sample(client, job, columns)
+    labels = fetching.labels(client, job, task.name, rows)
+    draw(matrix.figure([rows.axis(name) for name in columns], labels, theme=theme()), "matrix")
+    st.caption(sampled_note(rows))

@@ -1,0 +1,172 @@
+"""The sections of a report; only the chosen one asks the service for anything, so that each is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+from kmeans.v1 import dataset_pb2, job_pb2, report_pb2
+
+from kmeans_client import Client
+from ui.report import agreement, correlation, counted, histogram, map, scatter, scores
+from ui.report.material import deviations, panels
+from ui.report.panels import Panel
+from ui.report.profiles import differences, most_distinctive
+from ui.report.sample import MAX_ROWS, Sample, map_columns, numeric_columns
+from ui.report.wording import shortened
+from ui.views import fetching, profile
+from ui.views.figures import choose_image, draw
+from ui.views.theme import theme
+from ui.words import plain
+
+__all__ = ["choose_axes", "distinctive_columns", "sampled_note", "show"]
+
+_CLUSTERS, _DIFFERENT, _MAP = "Clusters", "What differs", "Map"
+_SCORES, _STABILITY, _COLUMNS = "Scores", "Stability", "Columns"
+
+_ICONS = {
+    _CLUSTERS: ":material/scatter_plot:",
+    _DIFFERENT: ":material/compare:",
+    _MAP: ":material/map:",
+    _SCORES: ":material/show_chart:",
+    _STABILITY: ":material/join_inner:",
+    _COLUMNS: ":material/grid_on:",
+}
+
+
+def show(client: Client, job: job_pb2.Job, report: report_pb2.Report) -> None:
+    """Draw the choice of sections and the chosen one."""
+    dataset = fetching.dataset(client, job)
+    has_best = report.HasField("best")
+    sections: dict[str, Callable[[], None]] = {}
+    if has_best:
+        sections[_CLUSTERS] = lambda: _clusters(client, job, report, dataset)
+        sections[_DIFFERENT] = lambda: profile.show(client, job, dataset, report.best.task)
+        if map_columns(dataset):
+            sections[_MAP] = lambda: _map(client, job, report, dataset)
+    sections[_SCORES] = lambda: _scores(job, report)
+    if has_best:
+        sections[_STABILITY] = lambda: _stability(client, job, report)
+    sections[_COLUMNS] = lambda: draw(
+        correlation.figure(fetching.correlation(client, job), theme=theme()), "correlation"
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        chosen = st.segmented_control(
+            "Section",
+            list(sections),
+            format_func=lambda name: f"{_ICONS[name]} {name}",
+            default=next(iter(sections)),
+            key="section",
+            required=True,
+            label_visibility="collapsed",
+        )
+        choose_image()
+    with st.spinner(f"Drawing: {chosen}", show_time=False):
+        sections[chosen if chosen in sections else next(iter(sections))]()
+
+
+def _panels(client: Client, job: job_pb2.Job, report: report_pb2.Report, rows: Sample) -> list[Panel]:
+    names = [entry.best.task for entry in report.covariances if entry.HasField("best")]
+    return panels(
+        report,
+        list(job.spec.columns),
+        {name: fetching.task(client, job, name) for name in names},
+        {name: fetching.labels(client, job, name, rows) for name in names},
+    )
+
+
+def _clusters(
+    client: Client, job: job_pb2.Job, report: report_pb2.Report, dataset: dataset_pb2.Dataset
+) -> None:
+    axes = choose_axes(client, job, dataset, report.best.task, "report")
+    rows = fetching.sample(client, job, axes)
+    fits = _panels(client, job, report, rows)
+    x = rows.axis(axes[0])
+    if len(axes) == 1:
+        draw(histogram.grid(x, fits, theme=theme()), "clusters")
+    else:
+        draw(scatter.grid(x, rows.axis(axes[1]), fits, theme=theme()), "clusters")
+    st.caption(
+        f"{sampled_note(rows)} Ellipses hold 95 % of each cluster by its model, where both axes were "
+        "clustered on. Click a cluster in the legend to hide it. Cluster numbers are those of each fit."
+    )
+
+
+def _map(client: Client, job: job_pb2.Job, report: report_pb2.Report, dataset: dataset_pb2.Dataset) -> None:
+    places = map_columns(dataset)
+    if places is None:
+        return
+    rows = fetching.sample(client, job, places)
+    fits = _panels(client, job, report, rows)
+    draw(map.grid(rows.axis(places[0]), rows.axis(places[1]), fits, theme=theme()), "map")
+    st.caption(f"{sampled_note(rows)} A kilometre is as long in both directions.")
+
+
+def _scores(job: job_pb2.Job, report: report_pb2.Report) -> None:
+    best = report.best if report.HasField("best") else None
+    for place, criterion in zip(st.columns(2, gap="medium"), ("bic", "aic"), strict=True):
+        with place:
+            drawn = scores.figure(
+                report.covariances,
+                "bic" if criterion == "bic" else "aic",
+                best=best,
+                theme=theme(),
+            )
+            draw(drawn, criterion)
+    st.caption(f"The star is the recommended fit. Intervals: {report.interval_method}.")
+    draw(
+        counted.figure(report.covariances, job.spec.n_experiments, report.min_members, theme=theme()),
+        "counted",
+    )
+
+
+def _stability(client: Client, job: job_pb2.Job, report: report_pb2.Report) -> None:
+    with st.spinner("Comparing the experiments. A large table takes a while the first time."):
+        found = fetching.agreement(client, job, report.min_members)
+    st.markdown(plain(agreement.sentence(found)))
+    if len(found.experiments) > 1:
+        draw(agreement.figure(found, theme=theme()), "agreement")
+        st.caption("Each bar compares the best fit of one experiment with the best of all, which has 1.")
+
+
+def choose_axes(
+    client: Client, job: job_pb2.Job, dataset: dataset_pb2.Dataset, task: str, key: str
+) -> tuple[str, ...]:
+    """Let the reader choose two columns of the table; the two that tell the clusters apart best at first."""
+    columns = numeric_columns(dataset)
+    if len(columns) < 2:
+        return tuple(columns)
+    first = distinctive_columns(client, job, dataset, task)
+    default = [*first[:2], *(name for name in columns if name not in first)][:2]
+    if len(first) == 1 and st.toggle("One column alone", value=True, key=f"one-column-{key}"):
+        return (first[0],)
+    chosen = []
+    for place, label, name in zip(st.columns(2), ("Horizontal", "Vertical"), default, strict=True):
+        picked = place.selectbox(
+            label, columns, index=columns.index(name), format_func=shortened, key=f"{label}-{key}"
+        )
+        chosen.append(str(picked))
+    return (chosen[0], chosen[1]) if chosen[0] != chosen[1] else (chosen[0],)
+
+
+def distinctive_columns(
+    client: Client, job: job_pb2.Job, dataset: dataset_pb2.Dataset, task: str
+) -> list[str]:
+    """The job's columns, the one that tells the clusters of a task apart best first."""
+    columns = list(job.spec.columns)
+    clusters = fetching.task(client, job, task).clusters
+    if not clusters:
+        return columns
+    found = differences(clusters, deviations(dataset, columns))
+    order = most_distinctive(found, [cluster.count for cluster in clusters])
+    return [columns[place] for place in order]
+
+
+def sampled_note(rows: Sample) -> str:
+    """Whether all rows are drawn, a sentence."""
+    if rows.is_all:
+        return f"All {rows.row_count:,} rows are drawn."
+    return (
+        f"A random sample of {len(rows.rows):,} of {rows.row_count:,} rows is drawn (at most {MAX_ROWS:,}); "
+        "sizes, centers and scores are of all rows."
+    )
