@@ -78,7 +78,12 @@ class Settings(BaseSettings):
     max_owner_bytes: int = Field(
         0, ge=0, description="Bytes one owner's datasets may have in all, as uploaded; 0: no limit."
     )
-    rpc_threads: int = Field(64, ge=4, le=1024, description="Calls the gateway serves at once.")
+    rpc_threads: int = Field(
+        64, ge=4, le=1024, description="Calls the gateway serves at once, beside watches."
+    )
+    max_watches: int = Field(
+        1024, ge=1, le=8192, description="Watches of jobs one gateway serves at once, a small thread each."
+    )
     max_upload_bytes: int = Field(
         MAX_UPLOAD_BYTES,
         ge=1,

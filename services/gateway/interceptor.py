@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn
 
 import grpc
@@ -31,9 +32,14 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     No method runs before it is known who calls.
     """
 
-    def __init__(self, authentication: Authentication | None = None) -> None:
-        """Ask this who calls; everybody may, when not given."""
+    def __init__(
+        self,
+        authentication: Authentication | None = None,
+        pools: Mapping[str, ThreadPoolExecutor] | None = None,
+    ) -> None:
+        """Ask this who calls; everybody may, when not given. Streams named in `pools` run there."""
         self._authentication = authentication or Authentication()
+        self._pools = pools or {}
 
     def intercept_service(
         self,
@@ -59,9 +65,11 @@ class ErrorInterceptor(grpc.ServerInterceptor):
                 _single(method, owner_of, handler.stream_unary), **serialisation
             )
         if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(
-                _streaming(method, owner_of, handler.unary_stream), **serialisation
-            )
+            answer = _streaming(method, owner_of, handler.unary_stream)
+            if method in self._pools:
+                # Where gRPC looks for it, on the outermost function.
+                answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
+            return grpc.unary_stream_rpc_method_handler(answer, **serialisation)
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(
                 _streaming(method, owner_of, handler.stream_stream), **serialisation

@@ -129,7 +129,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
                 self._job(request.name, context),
                 request.after_revision,
                 job_only=request.job_only,
-                is_wanted=context.is_active,
+                listener=context,
             )
 
     def CancelJob(

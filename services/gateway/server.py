@@ -43,6 +43,7 @@ SERVICES = (
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
 )
 
+_WATCH_JOB = f"/{SERVICES[1]}/WatchJob"
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _OPTIONS = (
@@ -64,8 +65,8 @@ _log = structlog.get_logger(__name__)
 class Gateway:
     """The gRPC front door on a pool of threads.
 
-    Of `settings.rpc_threads`, watches may hold half, and uploads, downloads, agreements and predictions a
-    quarter, so that one in four is always there for calls that end by themselves.
+    Of `settings.rpc_threads`, uploads, downloads, agreements and predictions may hold half, so that the rest
+    is always there for calls that end by themselves. Watches have threads of their own, made when they come.
     """
 
     def __init__(
@@ -91,11 +92,18 @@ class Gateway:
         self._stopping = threading.Event()
         self._health = HealthServicer(("", *SERVICES))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
+        # One more than there are slots: a watcher too many has to be told so.
+        self._watch_pool = ThreadPoolExecutor(settings.max_watches + 1, thread_name_prefix="watch")
+        self._watching = Watching(store, self._stopping)
         self._server = grpc.server(
-            self._pool, interceptors=[ErrorInterceptor(self._authentication)], options=_OPTIONS
+            self._pool,
+            interceptors=[ErrorInterceptor(self._authentication, {_WATCH_JOB: self._watch_pool})],
+            options=_OPTIONS,
+        )
+        transfers = Slots(
+            "uploads, downloads, agreements and predictions", threads // 2, "KMEANS_RPC_THREADS"
         )
         limits = OwnerLimits(settings.max_owner_jobs, settings.max_owner_tasks, settings.max_owner_bytes)
-        transfers = Slots("uploads, downloads, agreements and predictions", threads // 4)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(
                 store,
@@ -116,10 +124,10 @@ class Gateway:
             JobServicer(
                 store,
                 Submission(store, queue, objects, clock, limits),
-                Watching(store, self._stopping),
+                self._watching,
                 Labels(store, objects),
                 Agreements(store, objects),
-                watches=Slots("watches", threads // 2),
+                watches=Slots("watches", settings.max_watches, "KMEANS_MAX_WATCHES"),
                 transfers=transfers,
             ),
             self._server,
@@ -180,6 +188,7 @@ class Gateway:
     def announce_stop(self) -> None:
         """Say NOT_SERVING and send watchers away; other calls are still served. Idempotent."""
         self._stopping.set()
+        self._watching.wake()
         self._health.stop()
 
     def stop(self, grace_seconds: float) -> None:
@@ -190,4 +199,5 @@ class Gateway:
         self.announce_stop()
         self._server.stop(grace_seconds).wait()
         self._pool.shutdown()
+        self._watch_pool.shutdown()
         _log.info("gateway stopped")

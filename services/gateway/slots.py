@@ -19,9 +19,10 @@ class Slots:
     Without it, that many watchers would leave no thread for anybody else, health excepted.
     """
 
-    def __init__(self, kind: str, count: int) -> None:
-        """Allow `count` calls at once; `kind` names them in the refusal, in the plural."""
+    def __init__(self, kind: str, count: int, setting: str) -> None:
+        """Allow `count` calls at once; the refusal names `kind`, a plural, and the setting to raise."""
         self._kind = kind
+        self._setting = setting
         self._count = count
         self._free = threading.BoundedSemaphore(count)
 
@@ -31,7 +32,7 @@ class Slots:
         if not self._free.acquire(blocking=False):
             raise LimitExceeded(
                 f"This gateway serves {self._count} {self._kind} at once, and all are taken. "
-                "Try again later, or raise KMEANS_RPC_THREADS.",
+                f"Try again later, or raise {self._setting}.",
                 "TOO_MANY_STREAMS",
                 {"kind": self._kind, "limit": str(self._count)},
                 retry_seconds=_RETRY_SECONDS,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Protocol
 
 from kmeans.v1 import job_pb2, job_service_pb2
 
@@ -12,21 +15,30 @@ from services.core.errors import Unavailable
 from services.core.jobs import Job
 from services.core.ports import Store
 from services.core.tasks import Task
+from services.gateway.followers import MAX_READ_SECONDS, Follower, Step
 from services.gateway.messages import job_message, task_message
 from services.gateway.paging import MAX_MESSAGE_BYTES
 
-__all__ = ["MAX_STEP_TASKS", "Watching"]
+__all__ = ["MAX_STEP_TASKS", "Listener", "Watching"]
 
 MAX_STEP_TASKS = 500
 
-# Changes that come faster are told together.
-_MIN_STEP_SECONDS = 0.1
-# How long a watch may overlook that its client has gone or the server stops.
-_MAX_WAIT_SECONDS = 0.5
+
+class Listener(Protocol):
+    """Who watches: of gRPC's context of a call, what a watch needs."""
+
+    def is_active(self) -> bool:
+        """Whether somebody still listens."""
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Have this called when nobody does any more; False when that is so already."""
 
 
 class Watching:
-    """Tells the changes of jobs to any number of watchers, each at its own revision."""
+    """Tells the changes of jobs to any number of watchers, each at its own revision.
+
+    A thread per watcher sends, at that watcher's pace; the store is read once for all watchers of a job.
+    """
 
     def __init__(
         self, store: Store, stopping: threading.Event, *, seconds: Callable[[], float] = time.monotonic
@@ -35,9 +47,18 @@ class Watching:
         self._store = store
         self._stopping = stopping
         self._seconds = seconds
+        self._lock = threading.Lock()
+        self._followers: dict[tuple[str, bool], Follower] = {}
+
+    def wake(self) -> None:
+        """Make every watch look at once whether the server stops."""
+        with self._lock:
+            followers = list(self._followers.values())
+        for follower in followers:
+            follower.wake()
 
     def follow(
-        self, job: Job, after_revision: int, *, job_only: bool, is_wanted: Callable[[], bool]
+        self, job: Job, after_revision: int, *, job_only: bool, listener: Listener
     ) -> Iterator[job_service_pb2.WatchJobResponse]:
         """Steps of a watch: the first at once, the last with the ended job.
 
@@ -49,23 +70,68 @@ class Watching:
             job: where it stands now.
             after_revision: tasks unchanged since are left out; 0 for all.
             job_only: leave all tasks out.
-            is_wanted: whether somebody still listens; asked at least twice a second.
+            listener: asked between any two steps whether it is still there.
 
         Raises:
             NotFound: the job is deleted meanwhile.
             Unavailable: the server stops (`SHUTTING_DOWN`); resume elsewhere.
         """
-        seen = after_revision
-        while True:
-            told_at = self._seconds()
-            changed: Iterator[Task] = iter(()) if job_only else self._changed(job, seen)
-            yield from self._step(job, changed)
-            if job.state.is_terminal:
-                return
-            seen = job.revision
-            if not self._pause(told_at, is_wanted) or not self._await_change(job, is_wanted):
-                return
-            job = self._store.get_job(job.id)
+        told_at = self._seconds()
+        yield from self._responses(job, after_revision, job_only)
+        if job.state.is_terminal:
+            return
+        changed = threading.Event()
+        # A listener that is gone already is noticed before the first wait.
+        listener.add_callback(changed.set)
+        with self._followed(job, told_at, job_only, changed) as follower:
+            while not job.state.is_terminal:
+                step = follower.next_step(job.revision, changed, partial(self._goes_on, listener))
+                if step is None:
+                    return
+                if step.after > job.revision:
+                    seen, job = job.revision, self._store.get_job(job.id)
+                    yield from self._responses(job, seen, job_only)
+                else:
+                    job = step.job
+                    yield from step.responses
+
+    @contextmanager
+    def _followed(
+        self, job: Job, told_at: float, job_only: bool, changed: threading.Event
+    ) -> Iterator[Follower]:
+        key = (job.id, job_only)
+        with self._lock:
+            follower = self._followers.get(key)
+            if follower is None:
+                follower = self._followers[key] = Follower(
+                    job,
+                    told_at,
+                    wait=lambda revision: self._store.wait_for_change(job.id, revision, MAX_READ_SECONDS),
+                    read=lambda revision: self._step(job.id, revision, job_only),
+                    pause=self._stopping.wait,
+                    seconds=self._seconds,
+                )
+            follower.join(changed)
+        try:
+            yield follower
+        finally:
+            with self._lock:
+                if follower.leave(changed):
+                    del self._followers[key]
+
+    def _step(self, job_id: str, after: int, job_only: bool) -> Step:
+        job = self._store.get_job(job_id)
+        return Step(after, job, tuple(self._responses(job, after, job_only)))
+
+    def _responses(self, job: Job, seen: int, job_only: bool) -> Iterator[job_service_pb2.WatchJobResponse]:
+        message = job_message(job, self._store.count_tasks(job.id))
+        batch: list[Task] = []
+        for task in iter(()) if job_only else self._changed(job, seen):
+            if len(batch) == MAX_STEP_TASKS:
+                yield from _fitting(message, batch, more=True)
+                batch = []
+            batch.append(task)
+        yield from _fitting(message, batch, more=False)
 
     def _changed(self, job: Job, seen: int) -> Iterator[Task]:
         while seen < job.revision:
@@ -79,36 +145,16 @@ class Watching:
                 return
             seen = tasks[-1].revision
 
-    def _step(self, job: Job, changed: Iterator[Task]) -> Iterator[job_service_pb2.WatchJobResponse]:
-        message = job_message(job, self._store.count_tasks(job.id))
-        batch: list[Task] = []
-        for task in changed:
-            if len(batch) == MAX_STEP_TASKS:
-                yield from _responses(message, batch, more=True)
-                batch = []
-            batch.append(task)
-        yield from _responses(message, batch, more=False)
-
-    def _pause(self, told_at: float, is_wanted: Callable[[], bool]) -> bool:
-        self._stopping.wait(max(0.0, told_at + _MIN_STEP_SECONDS - self._seconds()))
-        return self._goes_on(is_wanted)
-
-    def _await_change(self, job: Job, is_wanted: Callable[[], bool]) -> bool:
-        while self._store.wait_for_change(job.id, job.revision, _MAX_WAIT_SECONDS) <= job.revision:
-            if not self._goes_on(is_wanted):
-                return False
-        return True
-
-    def _goes_on(self, is_wanted: Callable[[], bool]) -> bool:
+    def _goes_on(self, listener: Listener) -> bool:
         if self._stopping.is_set():
             raise Unavailable(
                 "This gateway is shutting down. Watch again, after the last revision you have.",
                 "SHUTTING_DOWN",
             )
-        return is_wanted()
+        return listener.is_active()
 
 
-def _responses(
+def _fitting(
     job: job_pb2.Job, tasks: list[Task], *, more: bool
 ) -> Iterator[job_service_pb2.WatchJobResponse]:
     response = job_service_pb2.WatchJobResponse(job=job, tasks=map(task_message, tasks), more=more)
@@ -117,5 +163,5 @@ def _responses(
         return
     # Tasks that failed with very long sentences; almost never.
     half = len(tasks) // 2
-    yield from _responses(job, tasks[:half], more=True)
-    yield from _responses(job, tasks[half:], more=more)
+    yield from _fitting(job, tasks[:half], more=True)
+    yield from _fitting(job, tasks[half:], more=more)

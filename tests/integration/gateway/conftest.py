@@ -172,7 +172,7 @@ def make_gateway(backends: Backends, settings: Settings) -> Iterator[Gateway]:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(rpc_threads=8, max_upload_bytes=MAX_UPLOAD_BYTES)
+    return Settings(rpc_threads=8, max_watches=6, max_upload_bytes=MAX_UPLOAD_BYTES)
 
 
 @pytest.fixture(name="port")

@@ -263,7 +263,7 @@ def test_stalled_uploads_leave_threads_for_everybody_else(
         yield from upload_messages(b"a\n1\n")
         stalled.wait(20)
 
-    slots = settings.rpc_threads // 4
+    slots = settings.rpc_threads // 2
     calls = [datasets.UploadDataset.future(stall()) for _ in range(slots)]
     settle(lambda: len(backends.files()) == slots)
     assert refused_upload(datasets, upload_messages(b"a\n1\n")).reason == "TOO_MANY_STREAMS"

@@ -130,6 +130,16 @@ class Pauses(threading.Event):
         return self.is_set()
 
 
+class Listening:
+    """Stands for the context of a call whose client stays."""
+
+    def is_active(self) -> bool:
+        return True
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(("step_seconds", "pause_seconds"), [(0.0, 0.1), (0.04, 0.06), (5.0, 0.0)])
 def test_changes_that_come_fast_are_told_together(
     backends: Any, bench: Any, done: Any, name: str, step_seconds: float, pause_seconds: float
@@ -146,7 +156,7 @@ def test_changes_that_come_fast_are_told_together(
 
     pauses, readings = Pauses(work()), itertools.count()
     watching = Watching(backends.store, pauses, seconds=lambda: next(readings) * step_seconds)
-    seen = list(watching.follow(bench.job(name), 0, job_only=False, is_wanted=lambda: True))
+    seen = list(watching.follow(bench.job(name), 0, job_only=False, listener=Listening()))
     assert [len(step.tasks) for step in seen] == [24, 8, 8, 8]
     assert pauses.seconds == pytest.approx([pause_seconds] * 3)
     assert latest(seen).keys() == {f"{name}/tasks/{key.short_id}" for key in keys}
@@ -154,7 +164,7 @@ def test_changes_that_come_fast_are_told_together(
 
 
 def test_a_client_that_leaves_frees_its_thread(jobs: Any, name: str, settle: Any, settings: Any) -> None:
-    watches = [jobs.WatchJob(request(name), timeout=30) for _ in range(settings.rpc_threads // 2)]
+    watches = [jobs.WatchJob(request(name), timeout=30) for _ in range(settings.max_watches)]
     for watch in watches:
         next(watch)
     with pytest.raises(KMeansError) as refused, translated("here"):

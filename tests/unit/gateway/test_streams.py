@@ -11,7 +11,7 @@ from services.gateway.slots import Slots
 
 
 def test_slots_are_given_back_however_the_call_ends() -> None:
-    slots = Slots("watches", 1)
+    slots = Slots("watches", 1, "KMEANS_MAX_WATCHES")
     with slots.take(), pytest.raises(LimitExceeded) as refused, slots.take():
         pass
     assert refused.value.reason == "TOO_MANY_STREAMS"
