@@ -1,0 +1,1 @@
+"""Load on one gateway: calls, watches and uploads, measured from outside of its process."""
