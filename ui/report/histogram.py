@@ -29,6 +29,7 @@ def grid(
     x: Axis, panels: Sequence[Panel], *, columns: int = 3, title: str = "", theme: Theme = "light"
 ) -> go.Figure:
     """Draw fits side by side, in the same bins."""
+    columns = max(1, min(columns, len(panels)))
     rows = math.ceil(len(panels) / columns)
     drawn = make_subplots(
         rows=rows,

@@ -70,6 +70,7 @@ def grid(
     theme: Theme = "light",
 ) -> go.Figure:
     """Draw fits side by side on the same axes: zooming into one zooms into all."""
+    columns = max(1, min(columns, len(panels)))
     rows = math.ceil(len(panels) / columns)
     drawn = make_subplots(
         rows=rows,
@@ -172,31 +173,41 @@ def _traces(
     if min(places) < 0:
         return
     for cluster in panel.clusters:
-        yield from _outline(cluster, places[0], places[1], probability, theme)
+        yield from _outline(cluster, places[0], places[1], probability, theme, with_webgl=with_webgl)
 
 
 def _outline(
-    cluster: task_pb2.Cluster, first: int, second: int, probability: float, theme: Theme
-) -> Iterator[go.Scatter]:
+    cluster: task_pb2.Cluster,
+    first: int,
+    second: int,
+    probability: float,
+    theme: Theme,
+    *,
+    with_webgl: bool,
+) -> Iterator[go.Scatter | go.Scattergl]:
+    kind = go.Scattergl if with_webgl else go.Scatter
     look, name = cluster_look(cluster.label), cluster_name(cluster.label)
     d = len(cluster.center)
     center: NDArray[np.float64] = np.array(cluster.center)[[first, second]]
     if len(cluster.covariance) == d * d:
         covariance = np.array(cluster.covariance).reshape(d, d)
-        points = outline(center, marginal(covariance, first, second), probability)
+        # WebGL draws every line below every marker, so there the line is one of close markers.
+        corners = 480 if with_webgl else 72
+        points = outline(center, marginal(covariance, first, second), probability, corners)
         # A line of paper under the line of colour keeps it visible on its own points.
-        for width, colour in ((4.0, ground(theme).paper), (2.0, look.colour)):
-            yield go.Scatter(
+        for width, colour in ((4.5, ground(theme).paper), (2.0, look.colour)):
+            yield kind(
                 name=f"{name}, {100 * probability:g} % ellipse",
                 legendgroup=name,
                 showlegend=False,
                 x=points[:, 0],
                 y=points[:, 1],
-                mode="lines",
-                line={"color": colour, "width": width},
+                mode="markers" if with_webgl else "lines",
+                line=None if with_webgl else {"color": colour, "width": width},
+                marker={"color": colour, "size": width + 0.5, "line": {"width": 0}} if with_webgl else None,
                 hoverinfo="skip",
             )
-    yield go.Scatter(
+    yield kind(
         name=f"{name}, center",
         legendgroup=name,
         showlegend=False,

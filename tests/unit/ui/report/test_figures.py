@@ -200,3 +200,15 @@ def test_names_of_columns_are_shown_word_for_word(
         assert "<script" not in text
         assert "&lt;script&gt;" in text
         assert "%{y} $" not in text
+
+
+def test_ellipses_stand_above_points_that_webgl_draws(
+    clusters: list[task_pb2.Cluster], columns: list[str]
+) -> None:
+    axis = Axis("a", np.zeros(10_000))
+    panel = Panel("p", np.zeros(10_000, dtype=np.int64), clusters[:1], columns)
+    drawn = scatter.figure(axis, Axis("c", np.zeros(10_000)), panel).data
+    # In one layer and in order: a line, or a trace of SVG, would be hidden below the points.
+    assert [trace.type for trace in drawn] == ["scattergl"] * 4
+    assert {trace.mode for trace in drawn} == {"markers"}
+    assert "ellipse" in drawn[1].name
