@@ -10,7 +10,7 @@ DATA ?= examples/soil_field.csv
 KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
 BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
 
-.PHONY: help run test check format up chaos bench bench-api proto k8s k8s-settings clean servers servers-stop up-servers
+.PHONY: help run test check format up chaos bench bench-api proto k8s k8s-settings rehearse-scaling clean servers servers-stop up-servers
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ up-servers: servers ## Keep the service running on these servers, each part a pr
 
 chaos: $(BIN)/.servers ## Rehearse failures on real servers; CHAOS="--seed 7 --seconds 300" for another storm
 	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+rehearse-scaling: $(BIN)/.servers ## Workers come and go with the queue on real servers; draws docs/images/scaling.svg
+	@$(BIN)/python -m tests.scaling rehearse
 
 bench: $(BIN)/.installed-dev ## Measure the kernel and a whole job beside their peers
 	$(BIN)/python -m bench
