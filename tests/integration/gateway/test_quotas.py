@@ -10,7 +10,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from kmeans.v1 import dataset_service_pb2, job_pb2, job_service_pb2
+from kmeans.v1 import job_pb2, job_service_pb2
 
 from kmeans_client import Client, KMeansError
 from services.core.settings import Settings
@@ -87,7 +87,7 @@ def test_one_file_more_than_may_be_leaves_nothing(
 
 
 def test_streams_that_are_all_taken_say_when_to_come_again(
-    datasets: Any, settings: Settings, upload_messages: Any, settle: Any
+    datasets: Any, settings: Settings, backends: Any, upload_messages: Any, settle: Any
 ) -> None:
     go_on = threading.Event()
 
@@ -95,19 +95,13 @@ def test_streams_that_are_all_taken_say_when_to_come_again(
         yield from upload_messages(b"a,b\n1,2\n")
         go_on.wait(30)
 
-    calls = [datasets.UploadDataset.future(held(), timeout=60) for _ in range(settings.rpc_threads // 4)]
-    refused: list[grpc.RpcError] = []
-
-    def refuse() -> bool:
-        try:
-            datasets.UploadDataset(
-                iter([dataset_service_pb2.UploadDatasetRequest(header={"display_name": ""})]), timeout=20
-            )
-        except grpc.RpcError as error:
-            refused.append(error)
-        return details(refused[-1])["ErrorInfo"].reason == "TOO_MANY_STREAMS"
-
-    settle(refuse)
-    assert details(refused[-1])["RetryInfo"].retry_delay.seconds > 0
+    calls = [datasets.UploadDataset.future(held(), timeout=60) for _ in range(settings.rpc_threads // 2)]
+    # Each has its place once its first bytes lie in the object store.
+    settle(lambda: len(backends.files()) == len(calls))
+    with pytest.raises(grpc.RpcError) as refused:
+        datasets.UploadDataset(upload_messages(b"a,b\n1,2\n"), timeout=20)
+    told = details(refused.value)
+    assert told["ErrorInfo"].reason == "TOO_MANY_STREAMS"
+    assert told["RetryInfo"].retry_delay.seconds > 0
     go_on.set()
     assert all(call.result(timeout=30).row_count == 1 for call in calls)
