@@ -68,7 +68,7 @@ def open_page(path: str, params: dict[str, str] | None = None) -> NoReturn:
 def open_job(job: str, view: str = "", task: str = "") -> NoReturn:
     """Go to the page of `jobs/{job}`, to one of its views or one of its tasks."""
     if view:
-        # The page's own control holds the view in the address, and lets nobody else write it there.
+        # The page's own control keeps its view while the page stays; a link alone would not move it.
         st.session_state[_NEXT_VIEW] = view.capitalize()
     open_page(JOB, job_params(job, task=task))
 

@@ -52,9 +52,7 @@ def unpack_package(package: str, folder: Path, *, beside: Sequence[str] = ()) ->
 
 def _missing_packages(package: str) -> list[str]:
     """What apt-get would install, which anybody may ask."""
-    said = _run(
-        package, ["apt-get", "--simulate", "--no-install-recommends", "--quiet", "install", package]
-    )
+    said = _run(package, ["apt-get", "--simulate", "--no-install-recommends", "--quiet", "install", package])
     return [line.split()[1] for line in said.splitlines() if line.startswith("Inst ")]
 
 

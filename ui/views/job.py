@@ -138,17 +138,20 @@ def _chosen_view(job: job_pb2.Job) -> str:
     asked = links.take_next_view()
     if st.session_state.pop(running.ENDED, "") == job.name and st.session_state.get("view") == "Progress":
         asked = "Report"
-    if asked in VIEWS:
-        st.session_state["view"] = asked
+    first = "Report" if has_ended(job) else "Progress"
+    asked = asked or ("" if "view" in st.session_state else st.query_params.get("view", first).capitalize())
+    if asked:
+        st.session_state["view"] = asked if asked in VIEWS else first
     view = st.segmented_control(
         "View",
         VIEWS,
-        default="Report" if has_ended(job) else "Progress",
         key="view",
-        bind="query-params",
         required=True,
         label_visibility="collapsed",
     )
+    # Not bound by Streamlit: from a page with a bound parameter, no code may lead to another page.
+    if st.query_params.get("view", first) != view:
+        st.query_params["view"] = str(view)
     return str(view)
 
 

@@ -33,12 +33,13 @@ def show() -> None:
         st.title("Jobs", anchor=False)
         if st.button("New analysis", icon=":material/add:", type="primary"):
             links.open_page(links.NEW_ANALYSIS)
+    if "query" not in st.session_state:
+        st.session_state["query"] = st.query_params.get("query", "")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = st.text_input(
             "Search",
             placeholder="Search by name or id",
             key="query",
-            bind="query-params",
             icon=":material/search:",
             label_visibility="collapsed",
             max_chars=255,
@@ -52,6 +53,8 @@ def show() -> None:
             key="jobs-state",
             label_visibility="collapsed",
         )
+    if st.query_params.get("query", "") != query:
+        st.query_params["query"] = str(query)
     _list(str(query or ""), _ENDED[str(chosen or "All")])
 
 

@@ -60,6 +60,7 @@ def show(table: Table) -> None:
         st.dataframe(
             column_frame(dataset),
             hide_index=True,
+            placeholder="",
             height="content" if len(dataset.columns) <= 10 else 390,
             column_config={
                 "Missing": number(format="localized", width=80),

@@ -67,7 +67,7 @@ def _table(client: Client, job: job_pb2.Job, wanted: TaskFilter) -> None:
         if has_ended(now.job):
             _selection_actions(client, job, selected)
         st.download_button(
-            "Download as CSV",
+            "Download the tasks (CSV)",
             to_csv(rows),
             file_name=f"tasks-{job.name.removeprefix('jobs/')}.csv",
             mime="text/csv",
@@ -101,7 +101,12 @@ def _draw(rows: pd.DataFrame, job: job_pb2.Job, *, selectable: bool) -> Sequence
     }
     if not selectable:
         st.dataframe(
-            shown, hide_index=True, height=_TABLE_HEIGHT, column_config=columns, key="live-task-table"
+            shown,
+            hide_index=True,
+            placeholder="",
+            height=_TABLE_HEIGHT,
+            column_config=columns,
+            key="live-task-table",
         )
         return ()
     # Selections are positions: other rows, or the same ones after a retry, are another table.
@@ -109,6 +114,7 @@ def _draw(rows: pd.DataFrame, job: job_pb2.Job, *, selectable: bool) -> Sequence
     chosen = st.dataframe(
         shown,
         hide_index=True,
+        placeholder="",
         height=_TABLE_HEIGHT,
         column_config=columns,
         key=key,

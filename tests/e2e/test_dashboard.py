@@ -1,0 +1,239 @@
+"""The dashboard in a real browser: from a file to a report, with everything that goes wrong on the way.
+
+Every page is photographed into build/screenshots, which nobody commits.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import os
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kmeans.v1.job_pb2 import JobSpec
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from kmeans_client import Client
+from services.core.settings import Settings
+from services.embedded import service as embedded
+from services.worker.worker import Worker
+from tests.gated_fits import GatedFits
+from tests.servers.browser import Watched, open_browser, open_page
+from tests.servers.server import ServerMissing
+from ui.server import Dashboard
+
+pytestmark = pytest.mark.timeout(300)
+
+expect.set_options(timeout=60_000)
+FIRST_ROW = {"x": 16, "y": 52}
+
+
+@pytest.fixture(scope="module")
+def fits() -> GatedFits:
+    return GatedFits()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, fits: GatedFits) -> Iterator[str]:
+    settings = Settings(
+        home=tmp_path_factory.mktemp("home"), worker_slots=2, sweep_seconds=0.2, bundle_seconds=1e-6
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "Worker", functools.partial(Worker, fit=fits))
+        with embedded.EmbeddedService(settings) as service:
+            yield service.start("127.0.0.1:0")
+            fits.open()
+
+
+@pytest.fixture(scope="module")
+def url(gateway: str) -> Iterator[str]:
+    with Dashboard(gateway) as dashboard:
+        yield dashboard.start()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        with open_browser() as opened:
+            yield opened
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"chromium is needed. {missing}", pytrace=False)
+        pytest.skip(f"chromium is needed. {missing}")
+
+
+@pytest.fixture
+def watched(browser: Browser, fits: GatedFits) -> Iterator[Watched]:
+    with open_page(browser) as opened:
+        yield opened
+        assert opened.complaints == []
+    fits.failing.clear()
+    fits.open()
+
+
+@pytest.fixture
+def field(tmp_path: Path) -> Path:
+    chance = random.Random(3)
+    lines = ["longitude,latitude,clay,sand,farm"]
+    for row in range(360):
+        clay, sand = ((10, 70), (35, 40), (60, 15))[row % 3]
+        lines.append(
+            f"{8 + row % 19 / 1000},{50 + row // 19 / 1000},{chance.gauss(clay, 4):.3f},"
+            f"{chance.gauss(sand, 5):.3f},{'North' if row % 2 else 'South'}"
+        )
+    path = tmp_path / "field.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def view(page: Page, name: str) -> Locator:
+    """The control that shows one view of a job."""
+    return page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True)
+
+
+def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Path, fits: GatedFits) -> None:
+    page = watched.page
+
+    # Upload: the table is read back, coordinates are left out, and the work is known before it begins.
+    page.goto(url)
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(field)
+    expect(page.get_by_role("heading", name="field.csv")).to_be_visible()
+    expect(page.get_by_text("360 rows")).to_be_visible()
+    expect(page.get_by_text("longitude and latitude are left out")).to_be_visible()
+    expect(page.locator("canvas").first).to_be_visible()
+    number(page, "Most clusters (K)", 4)
+    number(page, "Experiments", 2)
+    expect(page.get_by_text("48 tasks: K from 1 to 4, 2 experiments")).to_be_visible()
+    watched.screenshot("new-analysis")
+
+    # Watch: the job stands still after twenty fits, of which some have failed.
+    fits.failing = {(2, "diag-tied")}
+    fits.close(after=20)
+    page.get_by_role("button", name="Start the analysis").click()
+    page.wait_for_url(re.compile(r"/job\?.*id=[0-9a-f]{16}"))
+    expect(page.get_by_text("of 48 tasks")).to_contain_text("20 of 48 tasks")
+    curves = page.locator(".js-plotly-plot .scatterlayer .trace")
+    expect(curves.first).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("waiting"))).to_be_visible()
+    watched.screenshot("running")
+    view(page, "Tasks").click()
+    expect(page.get_by_text("48 tasks. Click")).to_be_visible()
+    watched.screenshot("running-tasks")
+    view(page, "Progress").click()
+    drawn = page.locator(".js-plotly-plot .scatterlayer .points path").count()
+    fits.close(after=6)
+    expect(page.get_by_text("of 48 tasks")).to_contain_text("26 of 48 tasks")
+    page.wait_for_function(
+        f"document.querySelectorAll('.js-plotly-plot .scatterlayer .points path').length > {drawn}"
+    )
+    fits.open()
+
+    # Report: shown by itself when the job ends; three clusters are there to be found.
+    expect(badge(page, "Failed")).to_be_visible()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    watched.screenshot("report")
+
+    # Download: the table of tasks, with the reasons.
+    view(page, "Tasks").click()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download the tasks (CSV)").click()
+    with Path(downloading.value.path()).open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert len(rows) == 48
+    failed = [row for row in rows if row["state"] == "error"]
+    assert {(row["k"], row["covariance"]) for row in failed} == {("2", "diag-tied")}
+    assert "cannot be fitted" in failed[0]["reason"]
+
+    # Run one failed task again, ticked in the table, then all that are left.
+    expect(page.get_by_text("2 tasks failed")).to_be_visible()
+    watched.screenshot("failed-tasks")
+    fits.failing.clear()
+    page.get_by_role("combobox", name="State").click()
+    page.get_by_role("option", name="error").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("2 tasks. Click")).to_be_visible()
+    page.get_by_test_id("stDataFrame").locator(".dvn-scroller").click(position=FIRST_ROW)
+    page.get_by_role("button", name="Run 1 task again").click()
+    page.get_by_role("button", name="Run 1 failed task again").click()
+    expect(badge(page, "Done")).to_be_visible()
+
+    # Cancel: the same with more clusters, which is asked about and can go on later.
+    fits.close(after=5)
+    page.get_by_role("button", name="Change and run again").click()
+    expect(page.get_by_text("48 tasks: K from 1 to 4, 2 experiments")).to_be_visible()
+    number(page, "Most clusters (K)", 6)
+    expect(page.get_by_text("72 tasks: K from 1 to 6")).to_be_visible()
+    page.get_by_role("button", name="Start the analysis").click()
+    expect(page.get_by_text("of 72 tasks")).to_be_visible()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    watched.screenshot("cancel-question")
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(badge(page, "Cancelled")).to_be_visible()
+    fits.open()
+    identifier = re.search(r"id=([0-9a-f]{16})", page.url)[1]  # type: ignore[index]
+
+    # Jobs: found by id, and the address alone leads there.
+    page.get_by_role("link", name="All jobs").click()
+    expect(page.get_by_role("link", name="field.csv")).to_have_count(2)
+    watched.screenshot("jobs")
+    search = page.get_by_placeholder("Search by name or id")
+    search.fill(identifier)
+    search.press("Enter")
+    expect(page.get_by_role("link", name="field.csv")).to_have_count(1)
+    page.goto(f"{url}/job?id={identifier}&view=Progress")
+    expect(badge(page, "Cancelled")).to_be_visible()
+    expect(page.get_by_text("What this job computes")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, True), (768, False)], ids=["dark", "narrow"])
+def test_no_page_is_wider_than_its_window(
+    browser: Browser, url: str, gateway: str, field: Path, width: int, dark: bool
+) -> None:
+    with Client(gateway) as client:
+        dataset = client.upload_dataset(field)
+        job = client.create_job(JobSpec(dataset=dataset.name, max_k=3, n_experiments=2)).job
+        for _ in client.watch_job(job.name, job_only=True):
+            pass
+    place = f"id={job.name.removeprefix('jobs/')}"
+    pages = {
+        "start": ("", "Upload a table"),
+        "new-analysis": (f"?dataset={dataset.name.removeprefix('datasets/')}", "tasks: K from 1"),
+        "jobs": ("jobs", "field.csv"),
+        "report": (f"job?{place}", "Done"),
+        "tasks": (f"job?{place}&view=Tasks", "Download the tasks (CSV)"),
+        "task": (f"job?{place}&view=Task", "Best BIC first"),
+    }
+    with open_page(browser, width=width, dark=dark) as opened:
+        for name, (path, shown) in pages.items():
+            opened.page.goto(f"{url}/{path}")
+            if name == "task":
+                expect(opened.page.get_by_role("combobox", name="Task")).to_be_visible()
+            else:
+                expect(opened.page.get_by_text(shown).first).to_be_visible()
+            expect(opened.page.get_by_test_id("stStatusWidget")).to_have_count(0)
+            opened.screenshot(f"{name}-{'dark' if dark else width}")
+            assert opened.overflow_px() <= 0, f"{name} is wider than {width} px"
+        assert opened.complaints == []
+
+
+def test_a_bad_file_is_refused_with_its_row(watched: Watched, url: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("a,b\n1,2\n3,4,5\n")
+    watched.page.goto(url)
+    watched.page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(bad)
+    expect(watched.page.get_by_text("bad.csv was not accepted")).to_contain_text("Row 2 of 'bad.csv'")
+    watched.screenshot("refused")
+
+
+def badge(page: Page, word: str) -> Locator:
+    return page.locator(".stMarkdownBadge").filter(has_text=word)
+
+
+def number(page: Page, label: str, value: int) -> None:
+    entry = page.get_by_role("spinbutton", name=label)
+    entry.fill(str(value))
+    entry.press("Enter")
