@@ -21,6 +21,7 @@ def test_without_a_wish_the_next_free_port_is_taken() -> None:
     first = choose_port("127.0.0.1", None)
     assert first >= DEFAULT_PORT
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", first))
         taken.listen()
         assert choose_port("127.0.0.1", None) > first
