@@ -18,7 +18,7 @@ help: ## Show what there is to make
 run: $(BIN)/.installed ## Cluster DATA (default: the soil survey in examples/) and print the recommendation
 	@$(BIN)/kmeans-service fit "$(DATA)"
 
-up: $(BIN)/.installed ## Keep the embedded service running until interrupted
+up: $(BIN)/.installed ## Keep the embedded service and its dashboard running until interrupted
 	@$(BIN)/kmeans-service up
 
 test: $(BIN)/.servers ## Check the code and pass every test
