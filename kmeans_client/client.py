@@ -435,14 +435,16 @@ class Client:
         if stream.failure is not None:
             raise stream.failure
 
-    def export_model(self, task: str) -> Iterator[bytes]:
-        """A task's model as a JSON file in chunks, after `kmeans/v1/model.schema.json`.
+    def export_model(
+        self,
+        task: str,
+        model_format: job_service_pb2.ModelFormat = job_service_pb2.MODEL_FORMAT_JSON,
+    ) -> Iterator[bytes]:
+        """A task's model as a file in chunks: JSON after `kmeans/v1/model.schema.json`, or ONNX.
 
         Closing the iterator ends the call.
         """
-        call = self._jobs.ExportModel(
-            job_service_pb2.ExportModelRequest(name=task, format=job_service_pb2.MODEL_FORMAT_JSON)
-        )
+        call = self._jobs.ExportModel(job_service_pb2.ExportModelRequest(name=task, format=model_format))
         try:
             with translated(self.target):
                 for message in call:

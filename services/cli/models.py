@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -31,6 +32,19 @@ TaskArgument = Annotated[
         metavar="TASK_OR_JOB", help="jobs/ID/tasks/ID, or a job for its best task.", show_default=False
     ),
 ]
+
+
+class ModelFormat(StrEnum):
+    """How a model is written."""
+
+    JSON = "json"
+    ONNX = "onnx"
+
+
+_FORMATS = {
+    ModelFormat.JSON: job_service_pb2.MODEL_FORMAT_JSON,
+    ModelFormat.ONNX: job_service_pb2.MODEL_FORMAT_ONNX,
+}
 
 
 def predict(
@@ -65,16 +79,19 @@ def predict(
 def export(
     task: TaskArgument,
     output: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="OUT.json", help="Default: stdout.")
+        Path | None, typer.Option("--out", "-o", metavar="OUT", help="Default: stdout.")
     ] = None,
+    model_format: Annotated[
+        ModelFormat, typer.Option("--format", help="json labels rows anywhere, onnx in an ONNX runtime.")
+    ] = ModelFormat.JSON,
     min_members: options.MinMembersOption = options.DEFAULT_MIN_MEMBERS,
     target: options.TargetOption = options.DEFAULT_TARGET,
 ) -> None:
-    """Write a task's model as JSON, to label rows with elsewhere."""
+    """Write a task's model as JSON or ONNX, to label rows with elsewhere."""
     if output is not None:
         check_writable(output)
     with Client.from_environment(target) as client:
-        chunks = client.export_model(_task(client, task, min_members))
+        chunks = client.export_model(_task(client, task, min_members), _FORMATS[model_format])
         if output is None:
             sys.stdout.buffer.writelines(chunks)
             sys.stdout.buffer.flush()

@@ -35,6 +35,7 @@ from services.gateway.messages import (
 from services.gateway.model_files import write_model
 from services.gateway.models import fitted
 from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, parse_task
+from services.gateway.onnx_models import write_onnx
 from services.gateway.paging import fit_message
 from services.gateway.predictions import Predictions
 from services.gateway.slots import Slots
@@ -48,7 +49,8 @@ _ORDERS = {
     job_service_pb2.TASK_ORDER_KEY: TaskOrder.KEY,
     job_service_pb2.TASK_ORDER_BIC_DESCENDING: TaskOrder.BIC_DESCENDING,
 }
-_MODEL_FORMATS = {job_service_pb2.MODEL_FORMAT_UNSPECIFIED, job_service_pb2.MODEL_FORMAT_JSON}
+_JSON_FORMATS = {job_service_pb2.MODEL_FORMAT_UNSPECIFIED, job_service_pb2.MODEL_FORMAT_JSON}
+_MODEL_FORMATS = {*_JSON_FORMATS, job_service_pb2.MODEL_FORMAT_ONNX}
 _CHUNK_BYTES = 1 << 20
 
 
@@ -260,14 +262,19 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         key = parse_task(request.name)
         if request.format not in _MODEL_FORMATS:
             raise invalid_field(
-                "format", f"format is {request.format}, which is none of the model formats; JSON is 1."
+                "format",
+                f"format is {request.format}, which is none of the formats; JSON is 1, ONNX 2.",
             )
         with self._transfers.take():
             owner = owner_of(context)
             job, task = self._access.job(owner, key.job_id), self._access.task(owner, key)
             result, model = fitted(self._store, task)
-            dataset = self._store.get_dataset(job.spec.dataset_id)
-            for chunk in write_model(dataset, job, task, result, model, _CHUNK_BYTES):
+            if request.format in _JSON_FORMATS:
+                dataset = self._store.get_dataset(job.spec.dataset_id)
+                chunks = write_model(dataset, job, task, result, model, _CHUNK_BYTES)
+            else:
+                chunks = write_onnx(key, model, _CHUNK_BYTES)
+            for chunk in chunks:
                 yield job_service_pb2.ExportModelResponse(chunk=chunk)
 
     def _job(self, name: str, context: grpc.ServicerContext, field: str = "name") -> Job:

@@ -11,6 +11,7 @@ import grpc
 import jsonschema
 import kmeans.v1.job_service_pb2 as stubs
 import numpy as np
+import onnxruntime
 import pytest
 from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2
 
@@ -27,6 +28,11 @@ def exported(jobs: Any, task: str, **fields: Any) -> dict[str, Any]:
         model = json.loads(b"".join(answer.chunk for answer in jobs.ExportModel(request, timeout=20)))
     assert isinstance(model, dict)
     return model
+
+
+def onnx_session(client: Client, task: str) -> Any:
+    content = b"".join(client.export_model(task, job_service_pb2.MODEL_FORMAT_ONNX))
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
 
 def example() -> Any:
@@ -67,6 +73,14 @@ def test_a_model_gives_the_same_labels_elsewhere(
     complete = ~np.isnan(values).any(axis=1)
     label = example().label
     for key, fit in fits.items():
+        session = onnx_session(client, f"{name}/tasks/{key.short_id}")
+        labels, distances = session.run(["label", "squared_distance"], {"rows": values})
+        np.testing.assert_array_equal(labels[complete], fit.labels)
+        assert set(labels[~complete]) == {-1}
+        assert np.isnan(distances[~complete]).all()
+        (predicted,) = client.predict(f"{name}/tasks/{key.short_id}", [values.ravel().tolist()])
+        np.testing.assert_allclose(distances, predicted.squared_distances, rtol=1e-9)
+        assert session.get_modelmeta().custom_metadata_map["columns"] == "a\nb"
         task = client.get_task(f"{name}/tasks/{key.short_id}")
         model = exported(jobs, task.name)
         jsonschema.validate(model, SCHEMA, jsonschema.Draft202012Validator)
