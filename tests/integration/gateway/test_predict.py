@@ -229,9 +229,9 @@ def test_predictions_take_slots_and_give_them_back(jobs: Any, task: str, settle:
         yield rows([0, 0])
         done.wait(60)
 
-    # Eight threads, two of them for transfers.
-    calls = [jobs.Predict(idle(), timeout=60) for _ in range(2)]
-    assert [len(next(call).labels) for call in calls] == [1, 1]
+    # Eight threads, half of them for transfers.
+    calls = [jobs.Predict(idle(), timeout=60) for _ in range(4)]
+    assert [len(next(call).labels) for call in calls] == [1, 1, 1, 1]
     refused = refusal(jobs, header(task))
     assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS")
     for call in calls:
