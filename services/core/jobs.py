@@ -85,6 +85,8 @@ class Job:
         revision: grows with every change of the job or one of its tasks.
         failure: why the job FAILED before its tasks could run, else "".
         request_id: the client's UUID that makes the creation idempotent, or "".
+        traceparent: the trace of the call that made it, as W3C Trace Context writes it, or "". Kept with the
+            job, so that what is published again belongs to the same trace.
     """
 
     id: str
@@ -100,6 +102,7 @@ class Job:
     revision: int = 1
     failure: str = ""
     request_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ several threads. Errors are those of `services.core.errors`; a driver's exceptio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
 from services.core.datasets import Dataset
-from services.core.jobs import Job, JobEvent, JobFilter
+from services.core.jobs import Job, JobEvent, JobFilter, JobState
 from services.core.models import FittedModel
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, OwnerUsage
@@ -82,6 +82,9 @@ class JobStore(Protocol):
 
     def list_jobs(self, job_filter: JobFilter, page: PageRequest) -> Page[Job]:
         """Newest first: by (created_at, id) descending. Left out is what cannot be read, as above."""
+
+    def count_jobs(self) -> Mapping[JobState, int]:
+        """How many jobs of all owners are in each state; states that no job is in may be left out."""
 
     def unfinished_jobs(self) -> tuple[Job, ...]:
         """Every PENDING or RUNNING job, oldest first: what the sweep looks at.

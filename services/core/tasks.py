@@ -231,10 +231,18 @@ class TaskFilter:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Tasks of one job that travel in one message, about one to two seconds of work."""
+    """Tasks of one job that travel in one message, about one to two seconds of work.
+
+    Attributes:
+        published_at: when it was first given to the queue; None when not known.
+        traceparent: the trace it belongs to, as W3C Trace Context writes it, or "".
+    """
 
     job_id: str
     keys: tuple[TaskKey, ...]
+    # How it travels, not what it is.
+    published_at: datetime | None = field(default=None, compare=False)
+    traceparent: str = field(default="", compare=False)
 
 
 def lost_too_often(losses: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -132,6 +133,8 @@ class Dispatcher:
         bundles = choose_bundles(self._costs(job), keys, count, frozenset(self._store.suspect_tasks(job.id)))
         if not bundles:
             return Turn.SETTLED
+        now = self._clock()
+        bundles = [replace(each, published_at=now, traceparent=job.traceparent) for each in bundles]
         # Published first, noted after: a crash in between publishes twice, and claims make that harmless.
         # The other way round it would lose bundles until they count as lost.
         self._queue.publish_bundles(bundles)

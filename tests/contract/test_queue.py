@@ -14,7 +14,7 @@ from services.core.errors import QueueUnavailable
 from services.core.jobs import JobEvent
 from services.core.ports import BundleConsumer, BundleDelivery, DeadBundle, TaskQueue
 from services.core.tasks import Bundle, Part, TaskKey
-from tests.contract.samples import LONG
+from tests.contract.samples import LONG, NOW
 
 SOON = 0.01  # seconds to look for what should not come
 DELIVERY_LIMIT = 3
@@ -48,6 +48,21 @@ def test_bundles_come_in_order_and_whole(queue: TaskQueue) -> None:
         assert not delivery.redelivered
         delivery.ack()
     assert consumer.receive(SOON) is None
+
+
+def test_a_bundle_keeps_its_time_and_its_trace_however_often_it_comes(queue: TaskQueue) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    queue.publish_bundles([replace(BUNDLES[0], published_at=NOW, traceparent=trace), BUNDLES[1]])
+    consumer = queue.open_bundle_consumer(1)
+    first = receive(consumer)
+    first.reject("no luck")
+    plain = receive(consumer)
+    assert (plain.bundle.published_at, plain.bundle.traceparent) == (None, "")
+    plain.ack()
+    again = receive(consumer)
+    for bundle in (first.bundle, again.bundle):
+        assert (bundle, bundle.published_at, bundle.traceparent) == (BUNDLES[0], NOW, trace)
+    again.ack()
 
 
 def test_a_waiting_consumer_gets_what_is_published(queue: TaskQueue) -> None:

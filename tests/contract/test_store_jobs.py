@@ -53,7 +53,8 @@ def states(store: Store, job: Job) -> list[TaskState]:
 
 def test_a_job_comes_back_as_it_was_put(store: Store) -> None:
     dataset = store.insert_dataset(make_dataset())
-    job = make_job(dataset, display_name="a'b \N{SNOWMAN}", request_id="r1")
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    job = make_job(dataset, display_name="a'b \N{SNOWMAN}", request_id="r1", traceparent=trace)
     spec = replace(
         job.spec,
         covariances=(Covariance.SPHER_TIED, Covariance.DIAG_UNTIED),
@@ -217,6 +218,16 @@ def test_a_forged_job_token_is_refused(store: Store) -> None:
     with pytest.raises(InvalidInput) as caught:
         store.list_jobs(JobFilter(), PageRequest(after=("x", 1)))
     assert caught.value.reason == "BAD_PAGE_TOKEN"
+
+
+def test_jobs_are_counted_by_state_whoever_owns_them(store: Store) -> None:
+    assert sum(store.count_jobs().values()) == 0
+    for owner in ("ann", "bob"):
+        insert_job(store, owner=owner)
+    store.cancel_job(insert_job(store).id, NOW)
+    start_job(store)
+    counts = {state: count for state, count in store.count_jobs().items() if count}
+    assert counts == {JobState.PENDING: 2, JobState.CANCELLED: 1, JobState.RUNNING: 1}
 
 
 def test_unfinished_jobs_come_oldest_first(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from operator import itemgetter
 
 from pymongo import ASCENDING
@@ -19,13 +20,14 @@ from services.backends.sound import read_sound
 from services.backends.sqlite.datasets import dataset_not_found
 from services.backends.sqlite.jobs import job_not_found
 from services.core.errors import Conflict, FailedPrecondition
-from services.core.jobs import Job, JobFilter
+from services.core.jobs import Job, JobFilter, JobState
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 from services.core.tasks import Task
 
 __all__ = ["MongoJobs", "fetch_job"]
 
+_STATES = frozenset(JobState)
 _BY_REVISION = [
     ("revision", ASCENDING),
     ("experiment", ASCENDING),
@@ -99,6 +101,12 @@ class MongoJobs:
                 wanted = {"_id": {"$in": _found(collections, wanted, job_filter, page.size + 1)}}
             records = list(collections.jobs.find(wanted, sort=NEWEST_FIRST, limit=page.size + 1))
         return newest_page(records, page, read_job_record)
+
+    def count_jobs(self) -> Mapping[JobState, int]:
+        """See the port."""
+        with self._database.calls() as collections:
+            groups = list(collections.jobs.aggregate([{"$group": {"_id": "$state", "count": {"$sum": 1}}}]))
+        return {JobState(group["_id"]): group["count"] for group in groups if group["_id"] in _STATES}
 
     def unfinished_jobs(self) -> tuple[Job, ...]:
         """See the port."""

@@ -95,6 +95,7 @@ def job_record(job: Job) -> Document:
         "revision": job.revision,
         "failure": job.failure,
         "request_id": job.request_id,
+        "traceparent": job.traceparent,
     }
 
 
@@ -115,6 +116,8 @@ def read_job_record(record: Mapping[str, Any]) -> Job:
             revision=record["revision"],
             failure=record["failure"],
             request_id=record["request_id"],
+            # Not in the records of older versions.
+            traceparent=record.get("traceparent", ""),
         )
 
 

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pika  # type: ignore[import-untyped]
@@ -25,12 +26,18 @@ __all__ = [
 
 _VERSION = 1
 _PERSISTENT, _TRANSIENT = 2, 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_LATEST_MILLIS = 1 << 43  # in the year 2248; far beyond that there is no date
 # A header must fit into one frame with everything else; 128 KiB at most.
 _LONGEST_REASON = 2000
 
 _FAILURES = "kmeans-failures"
 _REASON = "kmeans-reason"
 _REDELIVERED = "kmeans-redelivered"
+# Milliseconds since 1970-01-01 UTC: AMQP's own timestamp has whole seconds.
+_PUBLISHED = "kmeans-published"
+_TRACEPARENT = "traceparent"
 
 
 class DamagedMessage(ValueError):
@@ -79,6 +86,10 @@ class BundleMessage:
             headers[_REASON] = self.reason[:_LONGEST_REASON]
         if self.redelivered:
             headers[_REDELIVERED] = True
+        if self.bundle.published_at is not None:
+            headers[_PUBLISHED] = (self.bundle.published_at - _EPOCH) // _MILLISECOND
+        if self.bundle.traceparent:
+            headers[_TRACEPARENT] = self.bundle.traceparent
         body = {
             "version": _VERSION,
             "job": self.bundle.job_id,
@@ -112,9 +123,8 @@ class BundleMessage:
         returns = headers.get("x-delivery-count", 0)
         if not isinstance(failures, int) or not isinstance(reason, str) or not isinstance(returns, int):
             raise DamagedMessage("Its headers are not those of this service.")
-        return cls(
-            Bundle(job_id, keys), failures + returns, reason, redelivered or headers.get(_REDELIVERED) is True
-        )
+        bundle = Bundle(job_id, keys, _published_at(headers), _traceparent(headers))
+        return cls(bundle, failures + returns, reason, redelivered or headers.get(_REDELIVERED) is True)
 
 
 def why_dead(message: BundleMessage, properties: Any) -> str:
@@ -151,6 +161,19 @@ def read_event(body: bytes) -> JobEvent:
     if not isinstance(job_id, str) or not job_id:
         raise DamagedMessage("It names no job.")
     return JobEvent(job_id)
+
+
+def _published_at(headers: Mapping[str, Any]) -> datetime | None:
+    # Nothing depends on these two but figures and traces, so that a bundle is run without them.
+    millis = headers.get(_PUBLISHED)
+    if not isinstance(millis, int) or abs(millis) > _LATEST_MILLIS:
+        return None
+    return _EPOCH + millis * _MILLISECOND
+
+
+def _traceparent(headers: Mapping[str, Any]) -> str:
+    traceparent = headers.get(_TRACEPARENT)
+    return traceparent if isinstance(traceparent, str) else ""
 
 
 def _read_json(body: bytes) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+from collections.abc import Mapping
 from operator import itemgetter
 
 from services.backends.sort_keys import read_sort_key
@@ -22,13 +23,14 @@ from services.backends.sqlite.records import (
 )
 from services.backends.sqlite.usage import usage_of
 from services.core.errors import Conflict, FailedPrecondition, NotFound
-from services.core.jobs import Job, JobFilter
+from services.core.jobs import Job, JobFilter, JobState
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 from services.core.tasks import Task
 
 __all__ = ["SqliteJobs", "fetch_job", "job_not_found"]
 
+_STATES = frozenset(JobState)
 _DISPLAY_NAME = JOB_COLUMNS.split(", ").index("display_name")
 _CREATED_AT = JOB_COLUMNS.split(", ").index("created_at")
 
@@ -100,6 +102,12 @@ class SqliteJobs:
             return Page(items)
         # From the row, not the last item: the row may be damaged, the page empty.
         return Page(items, page.token_after((shown[-1][_CREATED_AT], shown[-1][0])))
+
+    def count_jobs(self) -> Mapping[JobState, int]:
+        """See the port."""
+        with self._database.read() as transaction:
+            rows = transaction.all("SELECT state, count(*) FROM jobs GROUP BY state")
+        return {JobState(state): count for state, count in rows if state in _STATES}
 
     def unfinished_jobs(self) -> tuple[Job, ...]:
         """See the port."""

@@ -46,7 +46,7 @@ __all__ = [
 DATASET_COLUMNS = "id, owner, request_id, created_at, document"
 JOB_COLUMNS = (
     "id, owner, display_name, spec, row_count, skipped_row_count, created_at, state, started_at, "
-    "ended_at, revision, failure, request_id, dataset_id"
+    "ended_at, revision, failure, request_id, dataset_id, traceparent"
 )
 KEY_COLUMNS = "job_id, experiment, k, covariance, first_start, n_starts"
 TASK_COLUMNS = (
@@ -112,13 +112,14 @@ def job_row(job: Job) -> Row:
         job.failure,
         job.request_id,
         job.spec.dataset_id,
+        job.traceparent,
     )
 
 
 def read_job_row(row: Row) -> Job:
     """Read `JOB_COLUMNS`; DataLoss when the row is damaged."""
     (id_, owner, display_name, spec, row_count, skipped_row_count, created_at, state) = row[:8]
-    (started_at, ended_at, revision, failure, request_id, _dataset_id) = row[8:]
+    (started_at, ended_at, revision, failure, request_id, _dataset_id, traceparent) = row[8:]
     with _reading(f"job {id_}"):
         return Job(
             id=id_,
@@ -134,6 +135,7 @@ def read_job_row(row: Row) -> Job:
             revision=revision,
             failure=failure,
             request_id=request_id,
+            traceparent=traceparent,
         )
 
 

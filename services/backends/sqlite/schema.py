@@ -45,7 +45,8 @@ CREATE TABLE jobs (
     ended_at INTEGER,
     revision INTEGER NOT NULL,
     failure TEXT NOT NULL,
-    request_id TEXT NOT NULL
+    request_id TEXT NOT NULL,
+    traceparent TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE INDEX jobs_by_time ON jobs (created_at, id);
 CREATE INDEX jobs_by_owner ON jobs (owner, created_at, id);
@@ -101,13 +102,18 @@ CREATE TABLE leases (
 """
 
 
+# Columns that came after the version was first in use. They are added to files of that version, and programs
+# that do not know them go on as before, which a new version would not let them.
+_ADDED = (("jobs", "traceparent", "TEXT NOT NULL DEFAULT ''"),)
+
+
 def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Make the tables in an empty file, or check that this version of the service can use them.
 
     Raises FailedPrecondition (`STORE_TOO_NEW`) for a file of a newer version and InvalidInput
     (`NOT_A_STORE`) for a database of another program.
     """
-    if _version(connection) == SCHEMA_VERSION:
+    if _version(connection) == SCHEMA_VERSION and not _missing(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -129,11 +135,21 @@ def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
             for statement in filter(str.strip, _TABLES.split(";")):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for table, column, kind in _missing(connection):
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _missing(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    return [
+        (table, column, kind)
+        for table, column, kind in _ADDED
+        if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+    ]
 
 
 def _version(connection: sqlite3.Connection) -> int:

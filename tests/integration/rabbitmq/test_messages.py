@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from services.backends.rabbitmq import RabbitQueue
+from services.core.covariance import Covariance
 from services.core.errors import InvalidInput, QueueUnavailable
 from services.core.jobs import JobEvent
 from services.core.ports import BundleConsumer, BundleDelivery
+from services.core.tasks import Bundle, TaskKey
 from tests.contract.disposable import DisposableQueue
 from tests.contract.samples import LONG
 from tests.contract.test_queue import BUNDLES, DELIVERY_LIMIT, make_bundle
@@ -83,6 +86,24 @@ def test_a_damaged_message_is_put_aside_with_a_reason(
     assert got[2] == body
     assert got[1].headers["kmeans-reason"].endswith(".")
     assert queue.receive_dead_bundles(0.0) == ()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"kmeans-published": "yesterday", "traceparent": 7},
+        {"kmeans-published": 1 << 62, "traceparent": None},
+        {"kmeans-of-tomorrow": {"a": [1]}, "kmeans-published": -1, "traceparent": "00-no"},
+    ],
+)
+def test_headers_that_only_tell_are_no_reason_to_refuse_a_bundle(
+    queue: RabbitQueue, channel: BlockingChannel, prefix: str, headers: dict[str, Any]
+) -> None:
+    body = b'{"version": 1, "job": "a", "tasks": ["0-1-full-tied"], "of_tomorrow": [1]}'
+    channel.basic_publish("", f"{prefix}.bundles.v1", body, pika.BasicProperties(headers=headers))
+    delivery = receive(queue.open_bundle_consumer(1))
+    assert delivery.bundle == Bundle("a", (TaskKey("a", 0, 1, Covariance.FULL_TIED),))
+    delivery.ack()
 
 
 def test_a_damaged_dead_message_does_not_hide_the_others(

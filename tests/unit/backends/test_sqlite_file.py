@@ -204,3 +204,20 @@ def test_a_change_of_this_process_needs_no_poll(store: SqliteStore, monkeypatch:
         waits = [threads.submit(store.wait_for_change, job.id, job.revision, LONG) for _ in range(3)]
         claim(store, keys, "a")
         assert [wait.result(60) for wait in waits] == [job.revision + 1] * 3
+
+
+def test_a_file_from_before_traces_is_used_by_old_and_new_programs(path: Path, store: SqliteStore) -> None:
+    job, _ = start_job(store)
+    store.close()
+    edit(path, "ALTER TABLE jobs DROP COLUMN traceparent")
+    with closing(SqliteStore(path)) as newer:
+        assert newer.get_job(job.id).traceparent == ""
+        # As a program that knows nothing of the column writes it.
+        edit(
+            path,
+            "INSERT INTO jobs (id, owner, display_name, dataset_id, spec, row_count, skipped_row_count, "
+            "created_at, state, revision, failure, request_id) SELECT 'older', owner, display_name, "
+            "dataset_id, spec, row_count, skipped_row_count, created_at, state, revision, failure, '' "
+            "FROM jobs",
+        )
+        assert newer.get_job("older").traceparent == ""
