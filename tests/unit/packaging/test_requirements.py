@@ -41,3 +41,8 @@ def test_the_locks_agree(lock: Path) -> None:
 
     dev = pins(ROOT / "requirements/dev.txt")
     assert {name: pin for name, pin in pins(lock).items() if name in dev and dev[name] != pin} == {}
+
+
+def test_what_sends_traces_mirrors_the_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert wanted((ROOT / "requirements/traces.in").read_text().splitlines()) == set(extras["traces"])
