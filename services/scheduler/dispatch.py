@@ -134,7 +134,7 @@ class Dispatcher:
         if not bundles:
             return Turn.SETTLED
         now = self._clock()
-        bundles = [replace(each, published_at=now, traceparent=job.traceparent) for each in bundles]
+        bundles = tuple(replace(each, published_at=now, traceparent=job.traceparent) for each in bundles)
         # Published first, noted after: a crash in between publishes twice, and claims make that harmless.
         # The other way round it would lose bundles until they count as lost.
         self._queue.publish_bundles(bundles)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 import ckernel
 from services.core.backoff import backoff_seconds
@@ -80,6 +81,11 @@ class BundleRunner:
             delivery.requeue()
             return
         claim = Claim(uuid.uuid4().hex, bundle.job_id)
+        # Whatever is logged meanwhile, by the backends too, says for whom.
+        with bound_contextvars(job_id=bundle.job_id, attempt=claim.attempt_id):
+            self._run(delivery, bundle, claim)
+
+    def _run(self, delivery: BundleDelivery, bundle: Bundle, claim: Claim) -> None:
         try:
             job = self._job_to_run(bundle.job_id)
             keys = () if job is None else self._claim(bundle, claim)
@@ -87,13 +93,13 @@ class BundleRunner:
             delivery.requeue()
             raise
         except Exception as error:
-            self._logger.exception("bundle not begun", job_id=bundle.job_id)
+            self._logger.exception("bundle not begun")
             delivery.reject(_sentence(error))
             return
         if job is None or not keys:
             # It was delivered before, or its job has ended. What runs elsewhere, the sweep looks after.
             delivery.ack()
-            self._logger.debug("nothing to run in a bundle", job_id=bundle.job_id, tasks=len(bundle.keys))
+            self._logger.debug("nothing to run in a bundle", tasks=len(bundle.keys))
             return
         with self._keeper.hold(claim):
             self._run_claimed(delivery, job, keys, claim)
@@ -110,7 +116,6 @@ class BundleRunner:
         return self._store.claim_tasks(bundle.keys, claim.attempt_id, now + self._lease, now)
 
     def _run_claimed(self, delivery: BundleDelivery, job: Job, keys: Sequence[TaskKey], claim: Claim) -> None:
-        log = self._logger.bind(job_id=job.id, attempt=claim.attempt_id)
         began = time.monotonic()
         try:
             fitted = self._fit_and_write(job, keys, claim)
@@ -124,18 +129,18 @@ class BundleRunner:
             delivery.reject(str(error))
             raise
         except Exception as error:
-            log.exception("bundle failed")
+            self._logger.exception("bundle failed")
             self._release(claim)
             delivery.reject(_sentence(error))
             return
         if fitted < len(keys) and not claim.is_lost:
             self._release(claim)
             delivery.requeue()
-            log.info("bundle handed back", fitted=fitted, tasks=len(keys))
+            self._logger.info("bundle handed back", fitted=fitted, tasks=len(keys))
             return
         delivery.ack()
         self._announce(job.id)
-        log.debug(
+        self._logger.debug(
             "bundle done" if fitted == len(keys) else "bundle dropped: its tasks are no longer ours",
             fitted=fitted,
             tasks=len(keys),
@@ -153,12 +158,13 @@ class BundleRunner:
             if error.retryable:
                 raise
             self._write(claim, [failed(key, str(error)) for key in keys])
-            self._logger.warning("dataset cannot be used", job_id=job.id, error=str(error))
+            self._logger.warning("dataset cannot be used", error=str(error))
             return len(keys)
         for key in keys:
             if claim.is_lost or self._stopping.is_set():
                 break
-            outcomes.append(self._outcome(matrix, job, key, claim))
+            with bound_contextvars(task_id=key.id):
+                outcomes.append(self._outcome(matrix, job, key))
             fitted += 1
             if time.monotonic() - written_at >= _WRITE_SECONDS:
                 self._write(claim, outcomes)
@@ -168,18 +174,16 @@ class BundleRunner:
         return fitted
 
     def _load(self, job: Job) -> Matrix:
-        return self._retrying(
-            lambda: self._matrices.get(MatrixKey.of(job.spec)), "dataset not loaded", job.id
-        )
+        return self._retrying(lambda: self._matrices.get(MatrixKey.of(job.spec)), "dataset not loaded")
 
-    def _outcome(self, matrix: Matrix, job: Job, key: TaskKey, claim: Claim) -> TaskOutcome:
+    def _outcome(self, matrix: Matrix, job: Job, key: TaskKey) -> TaskOutcome:
         try:
             return fit_task(matrix, job.spec, key, fit=self._fit)
         except ValueError as error:
             # The kernel's way of saying that this data cannot be fitted so; it would say so again.
             return failed(key, str(error))
         except Exception as error:
-            self._logger.exception("task failed", job_id=job.id, task_id=key.id, attempt=claim.attempt_id)
+            self._logger.exception("task failed")
             return failed(key, _sentence(error))
 
     def _write(self, claim: Claim, outcomes: Sequence[TaskOutcome]) -> None:
@@ -188,7 +192,6 @@ class BundleRunner:
         written = self._retrying(
             lambda: self._store.finish_tasks(claim.attempt_id, outcomes, self._clock()),
             "results not written",
-            claim.job_id,
         )
         # Fewer were written when the claim is lost, or when a write that seemed to fail had not.
         if len(written) < len(outcomes) and not self._store.renew_lease(
@@ -196,7 +199,7 @@ class BundleRunner:
         ):
             claim.lose()
 
-    def _retrying(self, call: Callable[[], _T], event: str, job_id: str) -> _T:
+    def _retrying(self, call: Callable[[], _T], event: str) -> _T:
         for failures in range(1, _TRIES):
             try:
                 return call()
@@ -205,7 +208,7 @@ class BundleRunner:
                     raise
                 seconds = backoff_seconds(failures, self._jitter())
                 self._logger.warning(
-                    event, job_id=job_id, error=str(error), failures=failures, pause_seconds=round(seconds, 3)
+                    event, error=str(error), failures=failures, pause_seconds=round(seconds, 3)
                 )
                 self._pause(seconds)
         return call()
@@ -214,18 +217,13 @@ class BundleRunner:
         try:
             self._store.release_tasks(claim.attempt_id, self._clock())
         except Unavailable as error:
-            self._logger.warning(
-                "claim not released; its lease ends by itself",
-                job_id=claim.job_id,
-                attempt=claim.attempt_id,
-                error=str(error),
-            )
+            self._logger.warning("claim not released; its lease ends by itself", error=str(error))
 
     def _announce(self, job_id: str) -> None:
         try:
             self._queue.publish_event(JobEvent(job_id))
         except Unavailable as error:
-            self._logger.warning("event lost; the sweep finds the job", job_id=job_id, error=str(error))
+            self._logger.warning("event lost; the sweep finds the job", error=str(error))
 
 
 def _sentence(error: Exception) -> str:
