@@ -10,6 +10,7 @@ from services.backends.assembly import Backends
 from services.cli.consoles import consoles
 from services.cli.serve import Running, serve
 from services.core.settings import Settings, read_settings
+from services.telemetry.telemetry import Telemetry
 
 __all__ = ["gateway"]
 
@@ -23,8 +24,14 @@ def gateway(
     """Run a gateway on the shared backends until interrupted; several may run at once."""
     from services.gateway.server import Gateway
 
-    def start(backends: Backends, settings: Settings) -> Running:
-        server = Gateway(backends.store, backends.queue, backends.objects, settings)
+    def start(backends: Backends, settings: Settings, telemetry: Telemetry) -> Running:
+        server = Gateway(
+            backends.store,
+            backends.queue,
+            backends.objects,
+            settings,
+            interceptors=telemetry.interceptors,
+        )
         port = server.start(settings.address)
         out, _ = consoles()
         out.print(f"The gateway listens on {settings.address.rpartition(':')[0]}:{port}.", highlight=False)

@@ -7,6 +7,7 @@ import threading
 from services.backends.assembly import Backends
 from services.cli.serve import Running, serve
 from services.core.settings import Settings, read_settings
+from services.telemetry.telemetry import Telemetry
 
 __all__ = ["scheduler"]
 
@@ -15,7 +16,7 @@ def scheduler() -> None:
     """Run a scheduler on the shared backends until interrupted; several may run at once."""
     from services.scheduler import Scheduler
 
-    def start(backends: Backends, settings: Settings) -> Running:
+    def start(backends: Backends, settings: Settings, _telemetry: Telemetry) -> Running:
         # On a thread of its own: a signal must not cut through a turn.
         stopping = threading.Event()
         loop = Scheduler(backends.store, backends.queue, settings, backends.objects)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -18,6 +18,7 @@ from services.core.backoff import backoff_seconds
 from services.core.errors import FieldViolation, InvalidInput, Unavailable
 from services.core.settings import Settings
 from services.telemetry.health import HealthServer
+from services.telemetry.telemetry import Telemetry, open_telemetry
 
 __all__ = ["Running", "Start", "serve"]
 
@@ -36,7 +37,7 @@ class Running:
 
 
 # Starts a service on open backends.
-Start = Callable[[Backends, Settings], Running]
+Start = Callable[[Backends, Settings, Telemetry], Running]
 
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -52,12 +53,16 @@ def serve(name: str, settings: Settings, start: Start) -> None:
     """
     configure_logs(settings.log_level, settings.log_format)
     _check_shared(name, settings)
-    with _health(settings) as health:
-        _serve(_log.bind(service=name), settings, start, health)
+    with open_telemetry(name, settings) as telemetry, _health(settings) as health:
+        _serve(_log.bind(service=name), settings, start, health, telemetry)
 
 
 def _serve(
-    log: structlog.stdlib.BoundLogger, settings: Settings, start: Start, health: HealthServer | None
+    log: structlog.stdlib.BoundLogger,
+    settings: Settings,
+    start: Start,
+    health: HealthServer | None,
+    telemetry: Telemetry,
 ) -> None:
     try:
         backends = _open_when_there(settings)
@@ -65,7 +70,13 @@ def _serve(
         log.info("ended before it began", signal=str(signalled))
         return
     try:
-        running = start(backends, settings)
+        observed = replace(
+            backends,
+            store=telemetry.store(backends.store),
+            queue=telemetry.queue(backends.queue),
+            objects=telemetry.objects(backends.objects),
+        )
+        running = start(observed, settings, telemetry)
         if health is not None:
             health.watch(running.is_alive, lambda: _ping(backends))
         log.info("service started", queue=backends.queue.name)

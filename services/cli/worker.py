@@ -9,6 +9,7 @@ import typer
 from services.backends.assembly import Backends
 from services.cli.serve import Running, serve
 from services.core.settings import Settings, read_settings
+from services.telemetry.telemetry import Telemetry
 
 __all__ = ["worker"]
 
@@ -20,10 +21,13 @@ def worker(
     ] = None,
 ) -> None:
     """Run a worker on the shared backends until interrupted; several may run at once."""
+    import ckernel
     from services.worker import Worker
 
-    def start(backends: Backends, settings: Settings) -> Running:
-        running = Worker(backends.store, backends.queue, backends.objects, settings)
+    def start(backends: Backends, settings: Settings, telemetry: Telemetry) -> Running:
+        running = Worker(
+            backends.store, backends.queue, backends.objects, settings, fit=telemetry.fit(ckernel.fit)
+        )
         running.start()
 
         def stop(grace_seconds: float) -> None:

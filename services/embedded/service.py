@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import structlog
 
+import ckernel
 from services.backends.assembly import open_backends
 from services.core.clock import Clock, utc_now
 from services.core.settings import Settings
@@ -16,6 +17,7 @@ from services.embedded.home import Home
 from services.embedded.recovery import recover_store, remove_orphans
 from services.gateway.server import Gateway
 from services.scheduler.scheduler import Scheduler
+from services.telemetry.telemetry import open_telemetry
 from services.worker.worker import Worker
 
 __all__ = ["EmbeddedService"]
@@ -62,13 +64,22 @@ class EmbeddedService:
                 delivery_limit=self._settings.delivery_limit,
             )
             opening.callback(backends.close)
-            store, queue, objects = backends.store, backends.queue, backends.objects
+            telemetry = opening.enter_context(open_telemetry("embedded", self._settings))
+            store, queue = telemetry.store(backends.store), telemetry.queue(backends.queue)
+            objects = telemetry.objects(backends.objects)
             # The home's lock proves that what lies in the home is ours alone, and nothing of what does not.
             if self._settings.store_url is None:
                 recover_store(store)
                 if self._settings.objects_url is None:
                     remove_orphans(store, objects)
-            gateway = Gateway(store, queue, objects, self._settings, clock=self._clock)
+            gateway = Gateway(
+                store,
+                queue,
+                objects,
+                self._settings,
+                clock=self._clock,
+                interceptors=telemetry.interceptors,
+            )
             port = gateway.start(address)
             opening.callback(gateway.stop, _CALLS_GRACE_SECONDS)
             bound = f"{address.rpartition(':')[0]}:{port}"
@@ -77,7 +88,9 @@ class EmbeddedService:
             self._scheduler = threading.Thread(
                 target=scheduler.run, args=(self._stopping,), name="scheduler", daemon=True
             )
-            worker = Worker(store, queue, objects, self._settings, clock=self._clock)
+            worker = Worker(
+                store, queue, objects, self._settings, clock=self._clock, fit=telemetry.fit(ckernel.fit)
+            )
             worker.start()
             self._scheduler.start()
             self._home, self._worker, self._gateway = home, worker, gateway

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -77,8 +78,9 @@ class Gateway:
         settings: Settings,
         *,
         clock: Clock = utc_now,
+        interceptors: Sequence[grpc.ServerInterceptor] = (),
     ) -> None:
-        """Serve from these backends, which the caller closes after `stop`.
+        """Serve from these backends, which the caller closes after `stop`; `interceptors` surround our own.
 
         Raises:
             InvalidInput: the tokens or TLS files of the settings are wrong (`BAD_SETTINGS`, `BAD_TOKENS`,
@@ -97,7 +99,10 @@ class Gateway:
         self._watching = Watching(store, self._stopping)
         self._server = grpc.server(
             self._pool,
-            interceptors=[ErrorInterceptor(self._authentication, {_WATCH_JOB: self._watch_pool})],
+            interceptors=[
+                *interceptors,
+                ErrorInterceptor(self._authentication, {_WATCH_JOB: self._watch_pool}),
+            ],
             options=_OPTIONS,
         )
         transfers = Slots(

@@ -18,7 +18,7 @@ ALLOWED = {
     "services.core": {"services.core"},
     "services.tables": {"services.tables", "services.core"},
     "services.backends": {"services.backends", "services.core"},
-    "services.telemetry": {"services.telemetry", "services.core"},
+    "services.telemetry": {"services.telemetry", "services.core", "kmeans"},
     "services.gateway": {
         "services.gateway",
         "services.tables",
@@ -35,7 +35,9 @@ ALLOWED = {
         "services.scheduler",
         "services.worker",
         "services.backends",
+        "services.telemetry",
         "services.core",
+        "ckernel",
     },
     "services.cli": {
         "services.cli",
@@ -48,9 +50,28 @@ ALLOWED = {
     },
     # The composition roots of services that are processes of their own.
     "services.cli.serve": {"services.cli", "services.backends", "services.core", "services.telemetry"},
-    "services.cli.gateway": {"services.cli", "services.backends", "services.core", "services.gateway"},
-    "services.cli.scheduler": {"services.cli", "services.backends", "services.core", "services.scheduler"},
-    "services.cli.worker": {"services.cli", "services.backends", "services.core", "services.worker"},
+    "services.cli.gateway": {
+        "services.cli",
+        "services.backends",
+        "services.core",
+        "services.gateway",
+        "services.telemetry",
+    },
+    "services.cli.scheduler": {
+        "services.cli",
+        "services.backends",
+        "services.core",
+        "services.scheduler",
+        "services.telemetry",
+    },
+    "services.cli.worker": {
+        "services.cli",
+        "services.backends",
+        "services.core",
+        "services.worker",
+        "services.telemetry",
+        "ckernel",
+    },
 }
 FORBIDDEN = {
     "services.core": {"grpc", "pika", "pymongo", "boto3", "sqlite3", "pyarrow", "streamlit", "threading"},
