@@ -12,6 +12,7 @@ from typing import Any
 from services.core.datasets import Dataset
 from services.core.jobs import Job
 from services.core.ports import Store
+from services.core.quotas import NO_LIMITS, OwnerLimits
 from services.core.tasks import TaskKey, TaskOutcome, TaskState
 from services.telemetry.calls import ObservedCalls
 from services.telemetry.deliveries import current_bundle
@@ -40,17 +41,17 @@ class ObservedStore(ObservedCalls):
         self._tracing = tracing
         self._on_sweep = on_sweep
 
-    def insert_dataset(self, dataset: Dataset) -> Dataset:
+    def insert_dataset(self, dataset: Dataset, limits: OwnerLimits = NO_LIMITS) -> Dataset:
         """Count an upload that was kept."""
-        kept: Dataset = self._call["insert_dataset"](dataset)
+        kept: Dataset = self._call["insert_dataset"](dataset, limits)
         if kept.id == dataset.id:
             self._instruments.datasets.inc()
             self._instruments.uploaded_bytes.inc(dataset.size_bytes)
         return kept
 
-    def insert_job(self, job: Job) -> Job:
+    def insert_job(self, job: Job, limits: OwnerLimits = NO_LIMITS) -> Job:
         """Count a job that was made, and have it remember the trace of the call that made it."""
-        kept: Job = self._call["insert_job"](replace(job, traceparent=self._tracing.traceparent()))
+        kept: Job = self._call["insert_job"](replace(job, traceparent=self._tracing.traceparent()), limits)
         if kept.id == job.id:
             self._instruments.jobs_created.inc()
         return kept
@@ -74,9 +75,15 @@ class ObservedStore(ObservedCalls):
         """Count the end of a job."""
         return self._ended(self._call["fail_job"](job_id, failure, now), now)
 
-    def retry_tasks(self, job_id: str, keys: Sequence[TaskKey] | None, now: datetime) -> Job:
+    def retry_tasks(
+        self,
+        job_id: str,
+        keys: Sequence[TaskKey] | None,
+        now: datetime,
+        limits: OwnerLimits = NO_LIMITS,
+    ) -> Job:
         """Count it."""
-        job: Job = self._call["retry_tasks"](job_id, keys, now)
+        job: Job = self._call["retry_tasks"](job_id, keys, now, limits)
         self._instruments.job_retries.inc()
         return job
 

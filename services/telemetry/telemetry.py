@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Telemetry", "open_telemetry"]
 
 _R = TypeVar("_R")
+_DISABLED = "OTEL_SDK_DISABLED"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -76,5 +77,5 @@ def open_telemetry(service: str, settings: Settings) -> Iterator[Telemetry]:
 
 
 def _are_traces_wanted(environment: Mapping[str, str]) -> bool:
-    is_disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    is_disabled = environment.get(_DISABLED, "").lower() == "true"
     return not is_disabled and any(environment.get(name) for name in _ENDPOINTS)
