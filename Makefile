@@ -10,7 +10,7 @@ DATA ?= examples/soil_field.csv
 KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
 BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
 
-.PHONY: help run test check format up chaos bench bench-api proto k8s k8s-settings rehearse-scaling clean servers servers-stop up-servers
+.PHONY: help run test check format up chaos fuzz bench bench-api proto k8s k8s-settings rehearse-scaling clean servers servers-stop up-servers
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ chaos: $(BIN)/.servers ## Rehearse failures on real servers; CHAOS="--seed 7 --s
 
 rehearse-scaling: $(BIN)/.servers ## Workers come and go with the queue on real servers; draws docs/images/scaling.svg
 	@$(BIN)/python -m tests.scaling rehearse
+
+fuzz: $(BIN)/.installed-dev ## Throw thousands of requests and files at a gateway; FUZZ="--hypothesis-seed 7" for others
+	$(BIN)/python -m pytest tests/fuzz --hypothesis-profile fuzz --timeout 3600 $(FUZZ)
 
 bench: $(BIN)/.installed-dev ## Measure the kernel and a whole job beside their peers
 	$(BIN)/python -m bench

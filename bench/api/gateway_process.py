@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,13 +48,14 @@ class Process:
 
 
 @contextmanager
-def process(module: str, *arguments: str) -> Iterator[Process]:
+def process(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Process]:
     """`python -m module`, which prints its port in its first line and ends when its input does."""
     with subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=environment,
     ) as popen:
         assert popen.stdin is not None
         assert popen.stdout is not None

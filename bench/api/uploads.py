@@ -15,7 +15,7 @@ __all__ = ["measure"]
 
 _CHUNK_BYTES = 1 << 20
 _CHUNKS = 500
-_ROUNDS = 3
+_ROUNDS = 2
 
 
 def measure(gateway: Process, bare: Process) -> dict[str, float]:

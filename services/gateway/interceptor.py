@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 
 from services.core.errors import ServiceError
 from services.gateway.authentication import Authentication, Caller
+from services.gateway.requests import readable, tolerant
 from services.gateway.statuses import code_of, status_of
 
 __all__ = ["ErrorInterceptor"]
@@ -53,7 +54,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
             return handler
         owner_of = self._authentication.owner_of
         serialisation = {
-            "request_deserializer": handler.request_deserializer,
+            "request_deserializer": tolerant(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
@@ -81,7 +82,7 @@ def _single(method: str, owner_of: _OwnerOf, behaviour: _Behaviour) -> _Behaviou
     def answer(request: Any, context: grpc.ServicerContext) -> Any:
         begun = time.monotonic()
         try:
-            response = behaviour(request, Caller(context, owner_of(context)))
+            response = _call(behaviour, request, Caller(context, owner_of(context)))
         except grpc.RpcError:
             # The request stream broke: the client is gone, and gRPC ends the call by itself.
             _log.info("call abandoned by its client", method=method, seconds=_since(begun))
@@ -98,7 +99,7 @@ def _streaming(method: str, owner_of: _OwnerOf, behaviour: _Behaviour) -> _Behav
     def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         begun = time.monotonic()
         try:
-            yield from behaviour(request, Caller(context, owner_of(context)))
+            yield from _call(behaviour, request, Caller(context, owner_of(context)))
         except grpc.RpcError:
             _log.info("call abandoned by its client", method=method, seconds=_since(begun))
             raise
@@ -107,6 +108,10 @@ def _streaming(method: str, owner_of: _OwnerOf, behaviour: _Behaviour) -> _Behav
         _log.debug("call answered", method=method, seconds=_since(begun))
 
     return answer
+
+
+def _call(behaviour: _Behaviour, request: Any, caller: Caller) -> Any:
+    return behaviour(readable(request), caller)
 
 
 def _abort(method: str, error: Exception, context: grpc.ServicerContext, begun: float) -> NoReturn:

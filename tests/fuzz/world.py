@@ -1,0 +1,162 @@
+"""A gateway in a process of its own with something in it, and what every answer of it must be."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from kmeans.v1 import dataset_service_pb2, job_pb2, job_service_pb2
+
+from bench.api.gateway_process import Process
+from kmeans_client import Client
+from services.backends.open import open_store
+from services.core.clock import utc_now
+from services.core.planning import plan_tasks
+from services.core.tasks import TaskOutcome, TaskState
+from services.gateway.statuses import DOMAIN
+
+__all__ = ["METHODS", "World"]
+
+METHODS: list[MethodDescriptor] = [
+    method
+    for module in (dataset_service_pb2, job_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+]
+# These change what they name: each call gets a victim of its own.
+_CHANGING = {"DeleteDataset", "DeleteJob", "CancelJob", "RetryJob"}
+# What a request that only says strange things may be answered with.
+_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+_REASON = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
+_TIMEOUT_SECONDS = 60.0
+
+
+class World:
+    """Asks, and judges what comes back."""
+
+    def __init__(self, process: Process, folder: Path, ids: dict[str, str]) -> None:
+        """`ids` are of a job that has ended and of datasets, by their placeholders."""
+        self.process = process
+        self._folder = folder
+        self._store = open_store(f"sqlite://{folder}/jobs.sqlite")
+        self.client = Client(process.target, timeout_seconds=_TIMEOUT_SECONDS)
+        self._channel = grpc.insecure_channel(process.target, options=[("grpc.enable_http_proxy", 0)])
+        self._ids = dict(ids)
+        self._ids["@pending"] = self._job()
+        self._ids["@cancelled"] = self._job()
+        self.client.cancel_job(f"jobs/{self._ids['@cancelled']}")
+
+    def close(self) -> None:
+        self._channel.close()
+        self.client.close()
+        self._store.close()
+
+    def call(self, method: MethodDescriptor, requests: list[Message]) -> list[Message] | grpc.RpcError:
+        """The answers, of an endless watch the first; or the error, which is one that may be."""
+        ids = self._victims() if method.name in _CHANGING else self._ids
+        for request in requests:
+            _resolve(request, ids)
+        return self.send(method, requests)
+
+    def send(
+        self, method: MethodDescriptor, requests: Iterable[Message | bytes]
+    ) -> list[Message] | grpc.RpcError:
+        answer = message_factory.GetMessageClass(method.output_type)
+        arity = (
+            ("stream" if method.client_streaming else "unary")
+            + "_"
+            + ("stream" if method.server_streaming else "unary")
+        )
+        call = getattr(self._channel, arity)(
+            f"/{method.containing_service.full_name}/{method.name}",
+            request_serializer=_bytes,
+            response_deserializer=answer.FromString,
+            _registered_method=False,
+        )
+        given: Any = iter(requests) if method.client_streaming else next(iter(requests))
+        try:
+            if not method.server_streaming:
+                return [call(given, timeout=_TIMEOUT_SECONDS)]
+            answers = call(given, timeout=_TIMEOUT_SECONDS)
+            taken = list(itertools.islice(answers, 1) if method.name == "WatchJob" else answers)
+            answers.cancel()
+            return taken
+        except grpc.RpcError as error:
+            check_refusal(error)
+            return error
+
+    def check_nothing_left(self) -> None:
+        """The object store holds the two objects of each dataset, and the disk nothing half-written."""
+        kept = {
+            f"datasets/{dataset.name.removeprefix('datasets/')}" for dataset in self.client.list_datasets()
+        }
+        objects = self._folder / "objects"
+        files = [path.relative_to(objects) for path in objects.rglob("*") if path.is_file()]
+        assert {str(path.parent) for path in files} == kept, files
+        assert len(files) == 2 * len(kept), files
+        assert list((self._folder / "tmp").iterdir()) == []
+
+    def _job(self) -> str:
+        spec = job_pb2.JobSpec(dataset=f"datasets/{self._ids['@numbers']}", max_k=2, n_experiments=1)
+        return self.client.create_job(spec).job.name.removeprefix("jobs/")
+
+    def _victims(self) -> dict[str, str]:
+        """Ids of jobs and datasets that nobody else needs."""
+        ended = self._job()
+        keys = list(plan_tasks(self._store.get_job(ended)))
+        self._store.start_job(ended, keys, utc_now())
+        self._store.claim_tasks(keys, "attempt", utc_now(), utc_now())
+        outcomes = [TaskOutcome(key, TaskState.ERROR, 0.1, error="It was a bad day.") for key in keys]
+        self._store.finish_tasks("attempt", outcomes, utc_now())
+        self._store.close_job(ended, utc_now())
+        return self._ids | {"@ended": ended, "@pending": self._job()}
+
+
+def check_refusal(error: grpc.RpcError) -> str:
+    """Fail unless this is a status with a reason that tells a caller what to do; return the reason."""
+    assert error.code() in _CODES, f"{error.code()}: {error.details()}"
+    status = rpc_status.from_call(error)
+    assert status is not None, f"{error.code()} without details: {error.details()}"
+    info = error_details_pb2.ErrorInfo()
+    assert any(detail.Unpack(info) for detail in status.details), status
+    assert info.domain == DOMAIN
+    assert _REASON.fullmatch(info.reason), info.reason
+    assert str(error.details()).strip()
+    return str(info.reason)
+
+
+def _bytes(request: Message | bytes) -> bytes:
+    return request if isinstance(request, bytes) else request.SerializeToString()
+
+
+def _resolve(message: Message, ids: dict[str, str]) -> None:
+    for field, value in message.ListFields():
+        if field.cpp_type == FieldDescriptor.CPPTYPE_MESSAGE:
+            for part in value if field.is_repeated else [value]:
+                _resolve(part, ids)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            if field.is_repeated:
+                value[:] = [_named(text, ids) for text in value]
+            else:
+                setattr(message, field.name, _named(value, ids))
+
+
+def _named(text: str, ids: dict[str, str]) -> str:
+    for placeholder, real in ids.items():
+        text = text.replace(placeholder, real)
+    return text
