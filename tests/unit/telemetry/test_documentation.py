@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import cast
 
+import yaml
+
 from services.core.ports import Store
 from services.telemetry.observation import Observation
 
@@ -49,3 +51,11 @@ def test_the_table_names_the_labels() -> None:
         if hasattr(metric, "_labelnames"):
             suffix = "_total" if metric._type == "counter" else ""
             assert documented[f"{metric._name}{suffix}"] == metric._labelnames
+
+
+def test_the_table_of_alerts_is_what_is_raised() -> None:
+    rules: dict[str, str] = {}
+    for file in (DOCS.parents[1] / "k8s" / "components" / "prometheus").glob("*alerts.yaml"):
+        for group in yaml.safe_load(file.read_text())["spec"]["groups"]:
+            rules |= {rule["alert"]: rule["labels"]["severity"] for rule in group["rules"]}
+    assert dict(re.findall(r"(?m)^\| (KMeans\w+) \| (\w+) \|", DOCS.read_text())) == rules

@@ -1,0 +1,144 @@
+"""Alerts and dashboard ask for what the services tell: names, labels and values."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from services.core.ports import Store
+from services.telemetry.labels import LABELS
+from services.telemetry.observation import Observation
+from tests.manifests.rendering import K8S, of_kind, render
+
+COMPONENT = K8S / "components" / "prometheus"
+# Given by Prometheus, or by whoever scrapes, to every series.
+_SCRAPED = {"pod", "job", "le"}
+_SELECTOR = re.compile(r"\b((?:kmeans|process)_\w+)(?:\{([^}]*)\})?")
+_MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
+
+
+class _Nothing:
+    def __getattr__(self, name: str) -> object:
+        return lambda *_arguments: None
+
+
+def series() -> dict[str, set[str]]:
+    """Labels of every series, by the name it has in a query."""
+    observation = Observation("worker")
+    observation.store(cast(Store, _Nothing()))
+    found: dict[str, set[str]] = {
+        "kmeans_build_info": {"service", "version"},
+        "kmeans_jobs": {"state"},
+        "kmeans_tasks": {"state"},
+    }
+    for metric in vars(observation.instruments).values():
+        if hasattr(metric, "_labelnames"):
+            labels = set(metric._labelnames)
+            endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
+            found |= {f"{metric._name}{ending}": labels for ending in endings[metric._type]}
+    for family in observation.instruments.registry.collect():
+        found |= {sample.name: set(sample.labels) for sample in family.samples if sample.name not in found}
+        if family.type == "gauge":
+            found.setdefault(family.name, set())
+    return found
+
+
+def rules() -> list[dict[str, Any]]:
+    loaded = yaml.safe_load((COMPONENT / "service-alerts.yaml").read_text())
+    return [rule for group in loaded["spec"]["groups"] for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((COMPONENT / "dashboard.json").read_text())
+    return loaded
+
+
+def expressions() -> Iterator[str]:
+    for rule in rules():
+        yield rule["expr"]
+    for panel in dashboard()["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"]
+
+
+def test_every_series_asked_for_is_told_with_these_labels_and_values() -> None:
+    told = series()
+    asked = set()
+    for expression in expressions():
+        selectors = _SELECTOR.findall(expression)
+        assert selectors, expression
+        for name, matchers in selectors:
+            assert name in told, f"{name} in {expression}"
+            asked.add(re.sub(r"_(bucket|sum|count)$", "", name))
+            for label, operator, value in _MATCHER.findall(matchers):
+                assert label in told[name] | _SCRAPED, f"{name} has no {label}"
+                if label in LABELS:
+                    matching = re.compile(value) if "~" in operator else re.compile(re.escape(value))
+                    assert any(matching.fullmatch(known) for known in LABELS[label]), f"{label}={value}"
+        grouped = {
+            label.strip()
+            for labels in re.findall(r"by \(([^)]*)\)", expression)
+            for label in labels.split(",")
+        }
+        known = set().union(*(told[name] for name, _ in selectors))
+        assert grouped <= known | _SCRAPED, expression
+    ours = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told if name.startswith("kmeans_")}
+    assert ours - asked == set(), "told, and shown nowhere"
+
+
+def test_alerts_say_what_is_wrong_and_what_to_do() -> None:
+    for rule in rules():
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"].endswith(".")
+        assert rule["annotations"]["description"]
+    assert len({rule["alert"] for rule in rules()}) == len(rules())
+
+
+def test_panels_do_not_lie_on_each_other() -> None:
+    taken = set()
+    ids = [panel["id"] for panel in dashboard()["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        cells = {(x, place["y"]) for x in range(place["x"], place["x"] + place["w"])}
+        assert place["x"] + place["w"] <= 24
+        assert not taken & cells, panel["title"]
+        taken |= cells
+
+
+def test_the_component_carries_both() -> None:
+    objects = render(K8S / "overlays" / "production")
+    (carried,) = [
+        each for each in of_kind(objects, "ConfigMap") if each["metadata"]["name"] == "kmeans-dashboard"
+    ]
+    assert json.loads(carried["data"]["kmeans.json"]) == dashboard()
+    names = {each["metadata"]["name"] for each in of_kind(objects, "PrometheusRule")}
+    assert names == {"kmeans-queue", "kmeans-service"}
+
+
+def test_promtool_takes_rules_and_panels(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    for name in ("alerts.yaml", "service-alerts.yaml"):
+        check(promtool, tmp_path / name, yaml.safe_load((COMPONENT / name).read_text())["spec"])
+    panels = [
+        {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m")}
+        for number, expression in enumerate(expressions())
+    ]
+    check(promtool, tmp_path / "panels.yaml", {"groups": [{"name": "panels", "rules": panels}]})
+
+
+def check(promtool: str, file: Path, groups: dict[str, Any]) -> None:
+    file.write_text(yaml.safe_dump(groups))
+    command = [promtool, "check", "rules", str(file)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
