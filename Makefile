@@ -10,7 +10,7 @@ DATA ?= examples/soil_field.csv
 KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
 BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
 
-.PHONY: help run test check format up chaos fuzz bench bench-api proto k8s k8s-settings rehearse-scaling clean servers servers-stop up-servers
+.PHONY: help run test check format up chaos fuzz bench bench-api proto release-proto api-docs k8s k8s-settings rehearse-scaling clean servers servers-stop up-servers
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,7 @@ check: $(BIN)/.installed-dev ## Format, lint, types and proto, as CI wants them
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against protos/released/v1.binpb
 
 format: $(BIN)/.installed-dev ## Rewrite the code the way `make check` wants it
 	$(BIN)/ruff check --fix --exit-zero .
@@ -70,6 +71,12 @@ k8s: $(BIN)/.installed-dev ## Render every Kubernetes overlay, validate it and t
 
 k8s-settings: $(BIN)/.installed-dev ## Write k8s/base/settings.env again from the defaults of the settings
 	@$(BIN)/python -m tests.manifests settings
+
+release-proto: $(BIN)/.installed-dev ## Make today's definitions those that later ones may not break
+	$(BIN)/buf build protos --exclude-source-info -o protos/released/v1.binpb
+
+api-docs: $(BIN)/.installed-dev ## Write the reference in docs/api.md from the proto files
+	$(BIN)/python docs/api_reference.py
 
 clean: ## Remove everything that was built; datasets and jobs in .kmeans stay
 	rm -rf $(VENV) build dist *.egg-info ckernel/*.so ckernel/_*.c protos/kmeans/v1/*_pb2*
