@@ -138,9 +138,9 @@ class Database:
         self._told = told
 
     @contextmanager
-    def calls(self) -> Iterator[Collections]:
-        """The collections, for single statements; failures of the driver are translated."""
-        with self._translated():
+    def calls(self, expected: type[PyMongoError] | tuple[()] = ()) -> Iterator[Collections]:
+        """The collections, for single statements; failures of the driver but the expected are translated."""
+        with self._translated(expected):
             yield self._collections
 
     def change(

@@ -43,7 +43,7 @@ class MongoDatasets:
             if limits != NO_LIMITS:
                 self._database.change(f"owner/{dataset.owner}", insert, expected=DuplicateKeyError)
             else:
-                with self._database.calls() as collections:
+                with self._database.calls(expected=DuplicateKeyError) as collections:
                     collections.datasets.insert_one(dataset_record(dataset))
         except DuplicateKeyError as error:
             # Another thread made it meanwhile, or the answer to this very insert was lost.
