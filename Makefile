@@ -21,9 +21,10 @@ run: $(BIN)/.installed ## Cluster DATA (default: the soil survey in examples/) a
 up: $(BIN)/.installed ## Keep the embedded service and its dashboard running until interrupted
 	@$(BIN)/kmeans-service up
 
+# Two processes, a file at a time: half of the tests wait for a server to come back or a process to end.
 test: $(BIN)/.servers ## Check the code and pass every test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(BIN)/.installed-dev ## Format, lint, types and proto, as CI wants them
 	$(BIN)/ruff format --check .

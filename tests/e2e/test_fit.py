@@ -42,6 +42,16 @@ def test_prints_a_table_for_people(program: Program, soil_field: Path) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_the_readme_shows_what_the_program_prints(program: Program, soil_field: Path) -> None:
+    """Its first and last line: on other processors other starts may win where covariances fit badly."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = readme.partition("$ make run\n")[2].partition("\n```")[0].splitlines()
+    printed = program("fit", soil_field).stdout.splitlines()
+    assert printed[0].partition(" tasks in ")[0] == shown[0].partition(" tasks in ")[0]
+    assert printed[-1] == shown[-1]
+    assert [line[:15] for line in printed] == [line[:15] for line in shown]
+
+
 def test_says_when_the_best_k_is_at_the_edge(program: Program, soil_field: Path) -> None:
     done = program("fit", soil_field, "--max-k", "2", "--experiments", "1", "--n-init", "2")
     assert done.returncode == 0, done.stderr
