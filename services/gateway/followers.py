@@ -72,6 +72,7 @@ class Follower:
         self._is_read = False
         self._steps: deque[Step] = deque()
         self._watchers: set[threading.Event] = set()
+        self._idle: set[threading.Event] = set()
 
     def join(self, watcher: threading.Event) -> None:
         """Let this event be set whenever there may be a step to take."""
@@ -107,10 +108,14 @@ class Follower:
                     if step.job.revision > seen:
                         return step
                 reads, self._is_read = not self._is_read, True
+                if not reads:
+                    self._idle.add(watcher)
             if reads:
                 self._read_on(goes_on)
             else:
                 watcher.wait(_MAX_IDLE_SECONDS)
+                with self._lock:
+                    self._idle.discard(watcher)
 
     def _read_on(self, goes_on: Callable[[], bool]) -> None:
         """Read until there is a step; on any way out, somebody else may go on reading."""
@@ -138,11 +143,9 @@ class Follower:
                 watcher.set()
 
     def _call_successor(self) -> None:
-        if not self._is_read:
-            for watcher in self._watchers:
-                if not watcher.is_set():
-                    watcher.set()
-                    return
+        # One that waits: others may be busy with slow clients for long, and look by themselves afterwards.
+        if not self._is_read and self._idle:
+            self._idle.pop().set()
 
 
 def _task_count(step: Step) -> int:

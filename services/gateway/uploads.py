@@ -286,19 +286,21 @@ def _chunks(
             raise invalid_field(
                 "chunk", "Every message of an upload after the header must carry a chunk.", "CHUNK_MISSING"
             )
-        size_bytes += len(request.chunk)
-        if len(request.chunk) > MAX_CHUNK_BYTES:
+        # Each reading of the field copies it.
+        chunk = request.chunk
+        size_bytes += len(chunk)
+        if len(chunk) > MAX_CHUNK_BYTES:
             raise invalid_field(
                 "chunk",
-                f"A chunk has {len(request.chunk)} bytes; at most {MAX_CHUNK_BYTES} are allowed.",
+                f"A chunk has {len(chunk)} bytes; at most {MAX_CHUNK_BYTES} are allowed.",
                 "CHUNK_TOO_LARGE",
             )
         if size_bytes > max_upload_bytes:
             raise _too_large(max_upload_bytes)
         if header.size_bytes is not None and size_bytes > header.size_bytes:
             raise _wrong_size(header.size_bytes, f"more than {header.size_bytes}")
-        if request.chunk:
-            yield request.chunk
+        if chunk:
+            yield chunk
 
 
 def _check_arrived(header: UploadHeader, original: ObjectInfo) -> None:

@@ -13,6 +13,7 @@ from kmeans.v1 import job_pb2, job_service_pb2
 
 from services.core.errors import StoreUnavailable
 from services.core.jobs import Job, JobSpec, JobState
+from services.gateway import followers
 from services.gateway.followers import Follower, Step
 
 JOB = Job("j", "", "t", JobSpec("d", ("a",)), JobState.RUNNING, 10, 0, datetime(2026, 1, 1, tzinfo=UTC))
@@ -129,6 +130,21 @@ def test_a_reader_that_goes_or_fails_is_followed_by_another(
     (left,) = [run for run in runs[1:] if run is not failed]
     assert left.result(20) == [1, 2]
     assert follower.leave(threading.Event())
+
+
+def test_a_reader_that_goes_is_not_followed_by_one_that_is_busy(
+    follower: Follower, changes: Changes, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followers, "_MAX_IDLE_SECONDS", 3600.0)
+    for _ in range(20):
+        follower.join(threading.Event())
+    watchers = [Watcher(follower, 2) for _ in range(3)]
+    runs = [threads.submit(watcher.run) for watcher in watchers]
+    for watcher, run in zip(watchers[:2], runs, strict=False):
+        watcher.go()
+        assert run.result(60) == [1]
+    changes.move(2)
+    assert runs[2].result(60) == [1, 2]
 
 
 def test_who_fell_behind_is_told_to_read_for_itself(follower: Follower, changes: Changes) -> None:
