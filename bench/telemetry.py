@@ -2,8 +2,8 @@
 
     python -m bench.telemetry [ROUNDS]
 
-Seconds of processor time, which other work on the machine disturbs less than those on the clock. The spans of a
-traced job are made, batched and thrown away: sending them is the exporter's, and has a thread of its own.
+Seconds of processor time, which other work on the machine disturbs less than those on the clock. The spans of
+a traced job are made, batched and thrown away: sending them is the exporter's, and has a thread of its own.
 """
 
 from __future__ import annotations

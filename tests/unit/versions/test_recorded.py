@@ -1,15 +1,14 @@
-"""Messages and records of the version before, recorded from its code, and those of this one: each reads the other's.
+"""Messages and records of the version before, recorded from its code: each version reads the other's.
 
-Readers ignore what they do not know. What this version writes is therefore read by the one before when it has all that
-was there before, unchanged: that is what is tested here; `tests/e2e/test_versions.py` runs the older code itself.
-When a release is made, record it anew: the older one is then supported no more.
+Readers ignore what they do not know. What this version writes is therefore read by the one before when it has
+all that was there before, unchanged: that is tested here, and `tests/e2e/test_versions.py` runs the older code
+itself. When a release is made, record it anew: the older one is then supported no more.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -85,7 +84,7 @@ def test_older_documents_are_read_and_newer_ones_keep_all_that_was(extra: dict[s
 
 
 @pytest.fixture
-def older_file(tmp_path: Path) -> Iterator[Path]:
+def older_file(tmp_path: Path) -> Path:
     """A SQLite file as the version before made it, with a dataset, a job and a task in it."""
     recorded = RECORDED["sqlite"]
     path = tmp_path / "jobs.sqlite"
@@ -95,7 +94,7 @@ def older_file(tmp_path: Path) -> Iterator[Path]:
         for table in ("dataset", "job", "task"):
             insert(connection, table)
         connection.commit()
-    yield path
+    return path
 
 
 def insert(connection: sqlite3.Connection, table: str, **changed: str) -> None:
