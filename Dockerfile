@@ -11,9 +11,9 @@ RUN apt-get update \
     && apt-get install --no-install-recommends --yes gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/traces.txt requirements/
 RUN python -m venv /opt/kmeans \
-    && /opt/kmeans/bin/pip install --no-cache-dir --require-hashes -r requirements/runtime.txt \
+    && /opt/kmeans/bin/pip install --no-cache-dir --require-hashes -r requirements/traces.txt \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY pyproject.toml setup.py README.md LICENSE ./

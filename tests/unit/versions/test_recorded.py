@@ -1,8 +1,8 @@
 """Messages and records of the version before, recorded from its code: each version reads the other's.
 
 Readers ignore what they do not know. What this version writes is therefore read by the one before when it has
-all that was there before, unchanged: that is tested here, and `tests/e2e/test_versions.py` runs the older code
-itself. When a release is made, record it anew: the older one is then supported no more.
+all that was there before, unchanged: that is tested here, and `tests/e2e/test_versions.py` runs the older
+code itself. When a release is made, record it anew: the older one is then supported no more.
 """
 
 from __future__ import annotations
