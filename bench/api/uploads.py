@@ -22,9 +22,9 @@ _ROUNDS = 6
 def measure(gateway: Process, bare: Process) -> dict[str, float]:
     """Rounds of streaming alternate between the two servers, then one table is uploaded whole.
 
-    A stream ends, for the gateway as for the bare server, when the last chunk was taken from the client: what
-    is still in the connection then is at most a few MiB of the 500. What streams is stored like any upload, but
-    is no table, so that the gateway refuses it at once and no parse lies between two rounds.
+    A stream ends, for both servers, when the last chunk was taken from the client: what is still in the
+    connection then is at most a few MiB of the 500. What streams is stored like any upload, but is no table,
+    so that the gateway refuses it at once and no parse lies between two rounds.
     """
     gateway.forget_peak()
     before = gateway.resident_bytes()
