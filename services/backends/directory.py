@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import BufferedReader, FileIO
@@ -52,9 +53,13 @@ class DirectoryObjects:
             file = FileIO(partial, "x")
         placed = False
         try:
-            with file:
+            # Hashed while it is written and the next chunk is awaited, a chunk at a time.
+            with file, ThreadPoolExecutor(1, thread_name_prefix="digest") as hashing:
+                hashed: Future[None] | None = None
                 for chunk in chunks:
-                    digest.update(chunk)
+                    if hashed is not None:
+                        hashed.result()
+                    hashed = hashing.submit(digest.update, chunk)
                     size_bytes += len(chunk)
                     with self._translated():
                         _write(file, chunk)
