@@ -55,6 +55,9 @@ class DatasetStore(Protocol):
     def get_dataset(self, dataset_id: str) -> Dataset:
         """Return it, or raise NotFound (`DATASET_NOT_FOUND`)."""
 
+    def dataset_of_request(self, owner: str, request_id: str) -> Dataset | None:
+        """The dataset that the owner made under this request_id, not empty; None when there is none."""
+
     def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
         """Newest first: by (created_at, id) descending. None lists every owner's.
 

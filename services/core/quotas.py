@@ -82,8 +82,8 @@ def check_quota(
     if stored_bytes and limits.stored_bytes and usage.stored_bytes + stored_bytes > limits.stored_bytes:
         raise _exceeded(
             "TOO_MANY_BYTES",
-            f"The file has {stored_bytes} bytes; your datasets have {usage.stored_bytes}, and may have "
-            f"{limits.stored_bytes}. Delete datasets that are not needed any more.",
+            f"There is no room for {stored_bytes} bytes: your datasets have {usage.stored_bytes}, and may "
+            f"have {limits.stored_bytes}. Delete datasets that are not needed any more.",
             owner,
             limits.stored_bytes,
             0 if stored_bytes > limits.stored_bytes else _DISK_RETRY_SECONDS,

@@ -26,7 +26,7 @@ from services.core.errors import (
     Unavailable,
 )
 from services.core.ports import ObjectInfo, ObjectStore, Store
-from services.core.quotas import NO_LIMITS, OwnerLimits
+from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 from services.core.validation import check_display_name
 from services.gateway.errors import invalid_field
 from services.gateway.messages import TABLE_FORMATS
@@ -106,12 +106,14 @@ class Uploads:
             Unavailable: the temporary folder is full or cannot be used, or a server does not answer.
         """
         header = read_header(requests, self._max_upload_bytes)
+        check_room = self._room_check(owner, header)
+        check_room(header.size_bytes or 0)
         dataset_id = new_id()
         with ExitStack() as undo:
             # One after the other, so that a failing delete of the one still tries the other.
             undo.callback(self._discard, original_key(dataset_id))
             original = self._objects.put(
-                original_key(dataset_id), _chunks(requests, header, self._max_upload_bytes)
+                original_key(dataset_id), _chunks(requests, header, self._max_upload_bytes, check_room)
             )
             _check_arrived(header, original)
             check_still_wanted()
@@ -146,6 +148,19 @@ class Uploads:
             columns=len(kept.columns),
         )
         return kept
+
+    def _room_check(self, owner: str, header: UploadHeader) -> Callable[[int], None]:
+        """Raises LimitExceeded for a size that the owner has no room for, as it is now.
+
+        So that bytes which cannot be kept are not taken in, either; the store decides, when all are here. A
+        repeated upload needs no room: its bytes have theirs already.
+        """
+        if not self._limits.stored_bytes or (
+            header.request_id and self._store.dataset_of_request(owner, header.request_id) is not None
+        ):
+            return lambda size_bytes: None
+        usage = self._store.owner_usage(owner)
+        return lambda size_bytes: check_quota(self._limits, usage, owner, stored_bytes=size_bytes)
 
     def _parse(
         self, display_name: str, table_format: TableFormat | None, source_key: str, destination_key: str
@@ -279,6 +294,7 @@ def _chunks(
     requests: Iterable[dataset_service_pb2.UploadDatasetRequest],
     header: UploadHeader,
     max_upload_bytes: int,
+    check_room: Callable[[int], None],
 ) -> Iterator[bytes]:
     size_bytes = 0
     for request in requests:
@@ -299,6 +315,7 @@ def _chunks(
             raise _too_large(max_upload_bytes)
         if header.size_bytes is not None and size_bytes > header.size_bytes:
             raise _wrong_size(header.size_bytes, f"more than {header.size_bytes}")
+        check_room(size_bytes)
         if chunk:
             yield chunk
 

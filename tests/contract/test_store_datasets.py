@@ -92,6 +92,13 @@ def test_request_ids_of_two_owners_are_two(store: Store) -> None:
     assert {ann.id, bob.id} == {d.id for d in store.list_datasets(None, PageRequest()).items}
 
 
+def test_a_dataset_is_found_by_the_request_that_made_it(store: Store) -> None:
+    made = store.insert_dataset(make_dataset(request_id="r1"))
+    assert store.dataset_of_request(made.owner, "r1") == made
+    assert store.dataset_of_request("bob", "r1") is None
+    assert store.dataset_of_request(made.owner, "r2") is None
+
+
 def test_without_a_request_id_every_upload_is_new(store: Store) -> None:
     store.insert_dataset(make_dataset())
     store.insert_dataset(make_dataset())

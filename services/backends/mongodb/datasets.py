@@ -28,7 +28,7 @@ class MongoDatasets:
     def insert_dataset(self, dataset: Dataset, limits: OwnerLimits = NO_LIMITS) -> Dataset:
         """See the port. Conflict also for an id that another dataset has."""
         with self._database.calls() as collections:
-            made = _by_request(collections, dataset)
+            made = _by_request(collections, dataset.owner, dataset.request_id)
             if made is not None:
                 return _same(made, dataset)
             if limits != NO_LIMITS:
@@ -48,7 +48,7 @@ class MongoDatasets:
         except DuplicateKeyError as error:
             # Another thread made it meanwhile, or the answer to this very insert was lost.
             with self._database.calls() as collections:
-                made = _by_request(collections, dataset)
+                made = _by_request(collections, dataset.owner, dataset.request_id)
                 if made is not None:
                     return _same(made, dataset)
                 record = collections.datasets.find_one({"_id": dataset.id})
@@ -67,6 +67,11 @@ class MongoDatasets:
         if record is None:
             raise dataset_not_found(dataset_id)
         return read_dataset_record(record)
+
+    def dataset_of_request(self, owner: str, request_id: str) -> Dataset | None:
+        """See the port."""
+        with self._database.calls() as collections:
+            return _by_request(collections, owner, request_id)
 
     def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
         """See the port."""
@@ -98,10 +103,10 @@ class MongoDatasets:
         self._database.change(dataset_id, delete)
 
 
-def _by_request(collections: Collections, dataset: Dataset) -> Dataset | None:
-    if not dataset.request_id:
+def _by_request(collections: Collections, owner: str, request_id: str) -> Dataset | None:
+    if not request_id:
         return None
-    record = collections.datasets.find_one({"owner": dataset.owner, "request_id": dataset.request_id})
+    record = collections.datasets.find_one({"owner": owner, "request_id": request_id})
     return None if record is None else read_dataset_record(record)
 
 

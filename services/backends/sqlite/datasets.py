@@ -6,7 +6,7 @@ from operator import itemgetter
 
 from services.backends.sort_keys import read_sort_key
 from services.backends.sound import read_sound
-from services.backends.sqlite.database import Database
+from services.backends.sqlite.database import Database, Transaction
 from services.backends.sqlite.records import (
     DATASET_COLUMNS,
     dataset_row,
@@ -34,12 +34,9 @@ class SqliteDatasets:
         """See the port."""
         with self._database.write() as transaction:
             if dataset.request_id:
-                row = transaction.one(
-                    f"SELECT {DATASET_COLUMNS} FROM datasets WHERE owner = ? AND request_id = ?",
-                    (dataset.owner, dataset.request_id),
-                )
-                if row is not None:
-                    return _same(read_dataset_row(row), dataset)
+                made = _by_request(transaction, dataset.owner, dataset.request_id)
+                if made is not None:
+                    return _same(made, dataset)
             if limits != NO_LIMITS:
                 usage = usage_of(transaction, dataset.owner)
                 check_quota(limits, usage, dataset.owner, stored_bytes=dataset.size_bytes)
@@ -56,6 +53,11 @@ class SqliteDatasets:
         if row is None:
             raise dataset_not_found(dataset_id)
         return read_dataset_row(row)
+
+    def dataset_of_request(self, owner: str, request_id: str) -> Dataset | None:
+        """See the port."""
+        with self._database.read() as transaction:
+            return _by_request(transaction, owner, request_id)
 
     def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
         """See the port."""
@@ -103,6 +105,13 @@ def dataset_not_found(dataset_id: str) -> NotFound:
         "DATASET_NOT_FOUND",
         {"dataset": f"datasets/{dataset_id}"},
     )
+
+
+def _by_request(transaction: Transaction, owner: str, request_id: str) -> Dataset | None:
+    row = transaction.one(
+        f"SELECT {DATASET_COLUMNS} FROM datasets WHERE owner = ? AND request_id = ?", (owner, request_id)
+    )
+    return None if row is None else read_dataset_row(row)
 
 
 def _same(made: Dataset, wanted: Dataset) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import uuid
 from typing import Any
 
 import grpc
@@ -84,6 +85,31 @@ def test_one_file_more_than_may_be_leaves_nothing(
     assert backends.object_keys() == kept
     client.delete_dataset(dataset.name)
     client.upload_dataset(io.BytesIO(table), display_name="third.csv")
+
+
+def test_bytes_that_have_no_room_are_not_taken_in(
+    datasets: Any, table: bytes, upload_messages: Any, backends: Any
+) -> None:
+    """Neither when the header says how many come, nor when the first chunks are too many."""
+    over = threading.Event()
+    request_id = str(uuid.uuid4())
+    large = table + b"\n" + table[table.index(b"\n") + 1 :]
+    kept = datasets.UploadDataset(upload_messages(large, request_id=request_id), timeout=20)
+
+    def held(**header: Any) -> Any:
+        yield from upload_messages(table, **header)
+        over.wait(60)
+
+    for header in ({"size_bytes": len(table)}, {}):
+        with pytest.raises(grpc.RpcError) as refused:
+            datasets.UploadDataset(held(**header), timeout=20)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert details(refused.value)["ErrorInfo"].reason == "TOO_MANY_BYTES"
+    over.set()
+    assert len(backends.files()) == 2
+    # What is there already takes no more room.
+    sent = upload_messages(large, request_id=request_id, size_bytes=len(large))
+    assert datasets.UploadDataset(sent, timeout=20) == kept
 
 
 def test_streams_that_are_all_taken_say_when_to_come_again(
