@@ -84,6 +84,13 @@ class Settings(BaseSettings):
     max_watches: int = Field(
         1024, ge=1, le=8192, description="Watches of jobs one gateway serves at once, a small thread each."
     )
+    idle_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="A call whose client sends nothing for this long is ended, or takes nothing for ten "
+        "times as long.",
+    )
     max_upload_bytes: int = Field(
         MAX_UPLOAD_BYTES,
         ge=1,

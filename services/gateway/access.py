@@ -13,20 +13,29 @@ from services.gateway.authentication import Caller
 from services.gateway.errors import CallEnded
 from services.gateway.names import dataset_name, job_name, task_name
 
-__all__ = ["Access", "check_still_wanted", "owner_of"]
+__all__ = ["Access", "caller_of", "check_still_wanted", "owner_of"]
 
 
 def owner_of(context: grpc.ServicerContext) -> str:
     """Whom the call speaks for; "" while the service runs without tokens."""
-    if not isinstance(context, Caller):
-        raise TypeError("nobody asked who calls: the interceptor is missing")
-    return context.owner
+    return caller_of(context).owner
 
 
 def check_still_wanted(context: grpc.ServicerContext) -> None:
-    """Raise CallEnded when the client has gone or its deadline has passed."""
+    """Raise CallEnded when the client has gone or its deadline has passed.
+
+    Unauthenticated when its token was withdrawn meanwhile.
+    """
     if not context.is_active():
         raise CallEnded("The client went away or its deadline passed; nothing was kept.")
+    caller_of(context).check_welcome()
+
+
+def caller_of(context: grpc.ServicerContext) -> Caller:
+    """The call's context, as the interceptor passes it on."""
+    if not isinstance(context, Caller):
+        raise TypeError("nobody asked who calls: the interceptor is missing")
+    return context
 
 
 class Access:

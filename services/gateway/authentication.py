@@ -7,6 +7,8 @@ so that a method cannot forget to ask. Health and reflection tell nothing of any
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,7 +21,10 @@ from services.core.tokens import Tokens
 from services.gateway.addresses import is_loopback
 from services.gateway.watched import WatchedFiles, read_file
 
-__all__ = ["Authentication", "Caller", "authentication"]
+__all__ = ["RECHECK_SECONDS", "Authentication", "Caller", "authentication"]
+
+RECHECK_SECONDS = 5.0
+"""How long a call may go on before it is asked again whether its token is still good."""
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]{1,512}=*)", re.ASCII | re.IGNORECASE)
 _PEER = re.compile(r"ipv[46]:(.+):[0-9]+", re.ASCII)
@@ -30,14 +35,36 @@ _log = structlog.get_logger(__name__)
 class Caller:
     """gRPC's context of a call, and the owner it speaks for."""
 
-    def __init__(self, context: grpc.ServicerContext, owner: str) -> None:
-        """Everything but `owner` is the context's own."""
-        self._context = context
-        self.owner = owner
+    def __init__(self, context: grpc.ServicerContext, authentication: Authentication) -> None:
+        """Everything but what is here is the context's own; raises as `Authentication.owner_of`."""
+        self.context = context
+        self._authentication = authentication
+        self._checked_at = time.monotonic()
+        self.owner = authentication.owner_of(context)
+
+    def check_welcome(self) -> None:
+        """Raise Unauthenticated when the token was withdrawn, or given to another owner, meanwhile.
+
+        Cheap, and so to be called often: it looks once in RECHECK_SECONDS.
+        """
+        now = time.monotonic()
+        if now - self._checked_at < RECHECK_SECONDS:
+            return
+        self._checked_at = now
+        if self._authentication.owner_of(self.context) != self.owner:
+            raise _unknown_token()
+
+    def is_active(self) -> bool:
+        """Whether the client still waits for an answer."""
+        return bool(self.context.is_active())
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Have this called when the call ends; False when it has."""
+        return bool(self.context.add_callback(callback))
 
     def __getattr__(self, name: str) -> Any:
         """Whatever else is asked of a context."""
-        return getattr(self._context, name)
+        return getattr(self.context, name)
 
 
 class Authentication:
@@ -83,11 +110,7 @@ class Authentication:
             known = self._tokens if isinstance(self._tokens, Tokens) else self._tokens.current()
             owner = known.owner_of(match[1])
         if owner is None:
-            raise Unauthenticated(
-                "The token is not one that this service knows: mistyped, replaced or withdrawn. Ask whoever "
-                "runs the service for another.",
-                "TOKEN_INVALID",
-            )
+            raise _unknown_token()
         return owner
 
 
@@ -119,6 +142,14 @@ def authentication(settings: Settings) -> Authentication:
     if pairs is not None:
         return Authentication(Tokens.parse_pairs(pairs, "KMEANS_TOKENS"))
     return Authentication()
+
+
+def _unknown_token() -> Unauthenticated:
+    return Unauthenticated(
+        "The token is not one that this service knows: mistyped, replaced or withdrawn. Ask whoever "
+        "runs the service for another.",
+        "TOKEN_INVALID",
+    )
 
 
 def _is_private(context: grpc.ServicerContext) -> bool:

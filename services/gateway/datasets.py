@@ -53,10 +53,9 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         context: grpc.ServicerContext,
     ) -> dataset_pb2.Dataset:
         """See the proto."""
-        with self._transfers.take():
-            dataset = self._uploads.receive(
-                owner_of(context), request_iterator, partial(check_still_wanted, context)
-            )
+        owner = owner_of(context)
+        with self._transfers.take(owner):
+            dataset = self._uploads.receive(owner, request_iterator, partial(check_still_wanted, context))
         return dataset_message(dataset)
 
     def GetDataset(

@@ -1,7 +1,8 @@
 """Errors that only the front door knows, as further leaves of the tree in `services.core.errors`.
 
 ServiceError
-└── CallEnded       the client went away or its deadline passed while we worked for it
+├── CallEnded       the client went away or its deadline passed while we worked for it
+└── CallIdle        the client sent nothing for too long
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import ClassVar
 
 from services.core.errors import FieldViolation, InvalidInput, ServiceError
 
-__all__ = ["CallEnded", "invalid_field"]
+__all__ = ["CallEnded", "CallIdle", "invalid_field"]
 
 
 @dataclass(eq=False)
@@ -19,6 +20,13 @@ class CallEnded(ServiceError):
     """Nobody waits for the answer any more; what was begun for it is undone."""
 
     default_reason: ClassVar[str] = "CALL_ENDED"
+
+
+@dataclass(eq=False)
+class CallIdle(ServiceError):
+    """The client began to send and did not go on; what was begun for it is undone."""
+
+    default_reason: ClassVar[str] = "CALL_IDLE"
 
 
 def invalid_field(field: str, description: str, reason: str = "") -> InvalidInput:

@@ -6,15 +6,18 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, NoReturn
 
 import grpc
 import structlog
 from grpc_status import rpc_status
 
-from services.core.errors import ServiceError
+from services.core.errors import InvalidInput, ServiceError
 from services.gateway.authentication import Authentication, Caller
+from services.gateway.patience import Patience
 from services.gateway.requests import readable, tolerant
+from services.gateway.slots import Slots
 from services.gateway.statuses import code_of, status_of
 
 __all__ = ["ErrorInterceptor"]
@@ -22,7 +25,7 @@ __all__ = ["ErrorInterceptor"]
 _log = structlog.get_logger(__name__)
 
 _Behaviour = Callable[[Any, Any], Any]
-_OwnerOf = Callable[[grpc.ServicerContext], str]
+_Taking = Callable[[Iterator[Any], Caller], Any]
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
@@ -30,88 +33,116 @@ class ErrorInterceptor(grpc.ServerInterceptor):
 
     A `ServiceError` says its own sentence. Anything else is a mistake of ours: the caller gets a
     reference, the log the traceback under the same reference, and nothing of the error itself leaks.
-    No method runs before it is known who calls.
+    No method runs before it is known who calls, and none waits for a client without end.
     """
 
     def __init__(
         self,
         authentication: Authentication | None = None,
         pools: Mapping[str, ThreadPoolExecutor] | None = None,
+        patience: Patience | None = None,
+        calls: Slots | None = None,
     ) -> None:
-        """Ask this who calls; everybody may, when not given. Streams named in `pools` run there."""
+        """Ask `authentication` who calls; everybody may, when not given.
+
+        Args:
+            authentication: tells the owners.
+            pools: streams named here run on these threads.
+            patience: how long to wait for clients.
+            calls: bounds the other calls, of each owner and in all.
+        """
         self._authentication = authentication or Authentication()
         self._pools = pools or {}
+        self._patience = patience or Patience()
+        self._calls = calls
 
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the methods of our own services; health and reflection answer for themselves."""
+        """Wrap the methods of our own services; health and reflection answer for themselves.
+
+        Every method is served as one that takes a stream, which looks the same to clients: of any other,
+        gRPC waits for the message before it calls anything of ours, and without end.
+        """
         handler = continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith("/kmeans."):
             return handler
-        owner_of = self._authentication.owner_of
         serialisation = {
             "request_deserializer": tolerant(handler.request_deserializer),
             "response_serializer": handler.response_serializer,
         }
-        if handler.unary_unary is not None:
-            return grpc.unary_unary_rpc_method_handler(
-                _single(method, owner_of, handler.unary_unary), **serialisation
-            )
-        if handler.stream_unary is not None:
+        single = handler.unary_unary or handler.stream_unary
+        if single is not None:
             return grpc.stream_unary_rpc_method_handler(
-                _single(method, owner_of, handler.stream_unary), **serialisation
+                self._single(method, single, self._taking(handler)), **serialisation
             )
-        if handler.unary_stream is not None:
-            answer = _streaming(method, owner_of, handler.unary_stream)
-            if method in self._pools:
-                # Where gRPC looks for it, on the outermost function.
-                answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
-            return grpc.unary_stream_rpc_method_handler(answer, **serialisation)
-        if handler.stream_stream is not None:
-            return grpc.stream_stream_rpc_method_handler(
-                _streaming(method, owner_of, handler.stream_stream), **serialisation
-            )
-        return handler
+        streaming = handler.unary_stream or handler.stream_stream
+        if streaming is None:
+            return handler
+        answer = self._streaming(method, streaming, self._taking(handler))
+        if method in self._pools:
+            # Where gRPC looks for it, on the outermost function.
+            answer.experimental_thread_pool = self._pools[method]  # type: ignore[attr-defined]
+        return grpc.stream_stream_rpc_method_handler(answer, **serialisation)
 
+    def _taking(self, handler: grpc.RpcMethodHandler[Any, Any]) -> _Taking:
+        return self._all if handler.request_streaming else self._only
 
-def _single(method: str, owner_of: _OwnerOf, behaviour: _Behaviour) -> _Behaviour:
-    def answer(request: Any, context: grpc.ServicerContext) -> Any:
-        begun = time.monotonic()
-        try:
-            response = _call(behaviour, request, Caller(context, owner_of(context)))
-        except grpc.RpcError:
-            # The request stream broke: the client is gone, and gRPC ends the call by itself.
-            _log.info("call abandoned by its client", method=method, seconds=_since(begun))
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a status
-            _abort(method, error, context, begun)
-        _log.debug("call answered", method=method, seconds=_since(begun))
-        return response
+    def _only(self, requests: Iterator[Any], caller: Caller) -> Any:
+        request = self._patience.only(requests, caller.context)
+        if request is None:
+            raise InvalidInput("The call carries no message; send one.", "REQUEST_MISSING")
+        return readable(request)
 
-    return answer
+    def _all(self, requests: Iterator[Any], caller: Caller) -> Any:
+        return readable(self._patience.requests(requests, caller.check_welcome))
 
+    def _place(self, method: str, owner: str) -> AbstractContextManager[None]:
+        # What has threads of its own has places of its own.
+        return nullcontext() if self._calls is None or method in self._pools else self._calls.take(owner)
 
-def _streaming(method: str, owner_of: _OwnerOf, behaviour: _Behaviour) -> _Behaviour:
-    def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        begun = time.monotonic()
-        try:
-            yield from _call(behaviour, request, Caller(context, owner_of(context)))
-        except grpc.RpcError:
-            _log.info("call abandoned by its client", method=method, seconds=_since(begun))
-            raise
-        except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a status
-            _abort(method, error, context, begun)
-        _log.debug("call answered", method=method, seconds=_since(begun))
+    def _single(self, method: str, behaviour: _Behaviour, taking: _Taking) -> _Behaviour:
+        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            begun = time.monotonic()
+            try:
+                caller = Caller(context, self._authentication)
+                with self._place(method, caller.owner):
+                    response = behaviour(taking(requests, caller), caller)
+            except grpc.RpcError:
+                # The request stream broke: the client is gone, and gRPC ends the call by itself.
+                _log.info("call abandoned by its client", method=method, seconds=_since(begun))
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a status
+                _abort(method, error, context, begun)
+            _log.debug("call answered", method=method, seconds=_since(begun))
+            return response
 
-    return answer
+        return answer
 
+    def _streaming(self, method: str, behaviour: _Behaviour, taking: _Taking) -> _Behaviour:
+        def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            begun = time.monotonic()
+            try:
+                caller = Caller(context, self._authentication)
+                with (
+                    self._place(method, caller.owner),
+                    closing(behaviour(taking(requests, caller), caller)) as responses,
+                ):
+                    for response in responses:
+                        caller.check_welcome()
+                        with self._patience.taken(context):
+                            yield response
+            except grpc.RpcError:
+                _log.info("call abandoned by its client", method=method, seconds=_since(begun))
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a status
+                _abort(method, error, context, begun)
+            _log.debug("call answered", method=method, seconds=_since(begun))
 
-def _call(behaviour: _Behaviour, request: Any, caller: Caller) -> Any:
-    return behaviour(readable(request), caller)
+        return answer
 
 
 def _abort(method: str, error: Exception, context: grpc.ServicerContext, begun: float) -> NoReturn:

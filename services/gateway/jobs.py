@@ -18,7 +18,7 @@ from services.core.ports import Store
 from services.core.reporting import DEFAULT_MIN_MEMBERS, build_report, check_min_members
 from services.core.tasks import TaskFilter, TaskKey, TaskOrder
 from services.core.validation import check_query
-from services.gateway.access import Access, check_still_wanted, owner_of
+from services.gateway.access import Access, caller_of, check_still_wanted, owner_of
 from services.gateway.agreements import Agreements
 from services.gateway.errors import invalid_field
 from services.gateway.labels import Labels, read_rows
@@ -126,12 +126,12 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
             raise invalid_field(
                 "after_revision", f"after_revision is {request.after_revision}; it must be 0 or more."
             )
-        with self._watches.take():
+        with self._watches.take(owner_of(context)):
             yield from self._watching.follow(
                 self._job(request.name, context),
                 request.after_revision,
                 job_only=request.job_only,
-                listener=context,
+                listener=caller_of(context),
             )
 
     def CancelJob(
@@ -226,7 +226,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> report_pb2.Agreement:
         """See the proto."""
         min_members = _min_members(request)
-        with self._transfers.take():
+        with self._transfers.take(owner_of(context)):
             job = self._job(request.name, context)
             agreement = self._agreements.of(job, min_members, partial(check_still_wanted, context))
         return agreement_message(agreement)
@@ -236,14 +236,14 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
         """See the proto."""
         chosen = read_rows(request.rows)
-        with self._transfers.take():
+        with self._transfers.take(owner_of(context)):
             yield from self._labels.runs(*self._labelled(request, context), chosen)
 
     def ExportLabels(
         self, request: job_service_pb2.ExportLabelsRequest, context: grpc.ServicerContext
     ) -> Iterator[job_service_pb2.ExportLabelsResponse]:
         """See the proto."""
-        with self._transfers.take():
+        with self._transfers.take(owner_of(context)):
             yield from self._labels.table(*self._labelled(request, context))
 
     def Predict(
@@ -252,7 +252,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[job_service_pb2.PredictResponse]:
         """See the proto."""
-        with self._transfers.take():
+        with self._transfers.take(owner_of(context)):
             yield from self._predictions.answers(owner_of(context), request_iterator)
 
     def ExportModel(
@@ -265,7 +265,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
                 "format",
                 f"format is {request.format}, which is none of the formats; JSON is 1, ONNX 2.",
             )
-        with self._transfers.take():
+        with self._transfers.take(owner_of(context)):
             owner = owner_of(context)
             job, task = self._access.job(owner, key.job_id), self._access.task(owner, key)
             result, model = fitted(self._store, task)

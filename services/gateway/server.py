@@ -30,7 +30,8 @@ from services.gateway.interceptor import ErrorInterceptor
 from services.gateway.jobs import JobServicer
 from services.gateway.labels import Labels
 from services.gateway.paging import MAX_MESSAGE_BYTES
-from services.gateway.slots import Slots
+from services.gateway.patience import Patience
+from services.gateway.slots import Slots, share_of
 from services.gateway.submission import Submission
 from services.gateway.tls import server_credentials, tls_files
 from services.gateway.uploads import Uploads
@@ -60,6 +61,9 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 3),
 )
 
+# Of one connection, watches of health included, which take no thread.
+_MIN_STREAMS = 1024
+
 _log = structlog.get_logger(__name__)
 
 
@@ -68,6 +72,7 @@ class Gateway:
 
     Of `settings.rpc_threads`, uploads, downloads, agreements and predictions may hold half, so that the rest
     is always there for calls that end by themselves. Watches have threads of their own, made when they come.
+    With tokens, one owner may have half of each kind, so that another always gets in.
     """
 
     def __init__(
@@ -97,16 +102,38 @@ class Gateway:
         # One more than there are slots: a watcher too many has to be told so.
         self._watch_pool = ThreadPoolExecutor(settings.max_watches + 1, thread_name_prefix="watch")
         self._watching = Watching(store, self._stopping)
+        is_shared = not self._authentication.is_open
+        # Reading goes on for a moment after its call has given back its place.
+        self._patience = Patience(settings.idle_seconds, threads)
+        # In all they are bounded by the threads: what is more waits its turn.
+        calls = (
+            Slots(
+                "calls",
+                threads + 1,
+                "KMEANS_RPC_THREADS",
+                per_owner=share_of(threads, is_shared=True),
+                reason="TOO_MANY_CALLS",
+            )
+            if is_shared
+            else None
+        )
         self._server = grpc.server(
             self._pool,
             interceptors=[
                 *interceptors,
-                ErrorInterceptor(self._authentication, {_WATCH_JOB: self._watch_pool}),
+                ErrorInterceptor(self._authentication, {_WATCH_JOB: self._watch_pool}, self._patience, calls),
             ],
-            options=_OPTIONS,
+            options=(
+                *_OPTIONS,
+                # Of one connection: what is more waits at its client, and not in our memory.
+                ("grpc.max_concurrent_streams", max(_MIN_STREAMS, settings.max_watches + threads)),
+            ),
         )
         transfers = Slots(
-            "uploads, downloads, agreements and predictions", threads // 2, "KMEANS_RPC_THREADS"
+            "uploads, downloads, agreements and predictions",
+            threads // 2,
+            "KMEANS_RPC_THREADS",
+            per_owner=share_of(threads // 2, is_shared=is_shared),
         )
         limits = OwnerLimits(settings.max_owner_jobs, settings.max_owner_tasks, settings.max_owner_bytes)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
@@ -132,7 +159,12 @@ class Gateway:
                 self._watching,
                 Labels(store, objects),
                 Agreements(store, objects),
-                watches=Slots("watches", settings.max_watches, "KMEANS_MAX_WATCHES"),
+                watches=Slots(
+                    "watches",
+                    settings.max_watches,
+                    "KMEANS_MAX_WATCHES",
+                    per_owner=share_of(settings.max_watches, is_shared=is_shared),
+                ),
                 transfers=transfers,
             ),
             self._server,
@@ -205,4 +237,5 @@ class Gateway:
         self._server.stop(grace_seconds).wait()
         self._pool.shutdown()
         self._watch_pool.shutdown()
+        self._patience.close()
         _log.info("gateway stopped")

@@ -25,10 +25,13 @@ MAX_STEP_TASKS = 500
 
 
 class Listener(Protocol):
-    """Who watches: of gRPC's context of a call, what a watch needs."""
+    """Who watches: of a caller, what a watch needs."""
 
     def is_active(self) -> bool:
         """Whether somebody still listens."""
+
+    def check_welcome(self) -> None:
+        """Raise Unauthenticated when it may not listen any more."""
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
         """Have this called when nobody does any more; False when that is so already."""
@@ -74,6 +77,7 @@ class Watching:
 
         Raises:
             NotFound: the job is deleted meanwhile.
+            Unauthenticated: the listener's token was withdrawn.
             Unavailable: the server stops (`SHUTTING_DOWN`); resume elsewhere.
         """
         told_at = self._seconds()
@@ -151,6 +155,7 @@ class Watching:
                 "This gateway is shutting down. Watch again, after the last revision you have.",
                 "SHUTTING_DOWN",
             )
+        listener.check_welcome()
         return listener.is_active()
 
 

@@ -136,6 +136,9 @@ class Listening:
     def is_active(self) -> bool:
         return True
 
+    def check_welcome(self) -> None:
+        return
+
     def add_callback(self, callback: Callable[[], None]) -> bool:
         return True
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 from kmeans.v1 import dataset_service_pb2
 
 from services.core.errors import LimitExceeded
 from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message
-from services.gateway.slots import Slots
+from services.gateway.slots import Slots, share_of
 
 
 def test_slots_are_given_back_however_the_call_ends() -> None:
@@ -19,6 +21,28 @@ def test_slots_are_given_back_however_the_call_ends() -> None:
         raise ZeroDivisionError
     with slots.take():
         pass
+
+
+def test_one_owner_has_its_share_and_no_more() -> None:
+    slots = Slots("watches", 4, "KMEANS_MAX_WATCHES", per_owner=share_of(4, is_shared=True))
+    with ExitStack() as held:
+        held.enter_context(slots.take("ann"))
+        held.enter_context(slots.take("ann"))
+        with pytest.raises(LimitExceeded, match="You have 2 watches") as refused, slots.take("ann"):
+            pass
+        assert (refused.value.subject, refused.value.metadata["limit"]) == ("owner:ann", "2")
+        held.enter_context(slots.take("ben"))
+        held.enter_context(slots.take("ben"))
+        with pytest.raises(LimitExceeded, match="all are taken") as refused, slots.take("eve"):
+            pass
+        assert (refused.value.subject, refused.value.metadata["limit"]) == ("", "4")
+    with slots.take("ann"):
+        pass
+
+
+@pytest.mark.parametrize(("count", "alone", "shared"), [(1, 1, 1), (2, 2, 1), (5, 5, 2)])
+def test_a_share_is_half_and_never_nothing(count: int, alone: int, shared: int) -> None:
+    assert (share_of(count, is_shared=False), share_of(count, is_shared=True)) == (alone, shared)
 
 
 def test_an_answer_is_shortened_until_it_fits_into_a_message() -> None:

@@ -1,0 +1,149 @@
+"""Patience with clients: how long a call waits for what its client is to send, or to take.
+
+A call that waits holds a thread, and often a place of a few. Without an end to it, whoever opens calls and
+then does nothing has them all, and needs no token for it: the thread waits before anything is asked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import grpc
+import structlog
+
+from services.gateway.errors import CallIdle
+
+__all__ = ["DEFAULT_IDLE_SECONDS", "Patience"]
+
+R = TypeVar("R")
+
+DEFAULT_IDLE_SECONDS = 60.0
+# Somebody may page through a download; nobody uploads by hand.
+_TAKING_FACTOR = 10.0
+_LOOK_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Patience:
+    """Ends calls whose client does not send, or does not take, for too long."""
+
+    def __init__(
+        self,
+        idle_seconds: float = DEFAULT_IDLE_SECONDS,
+        n_readers: int = 32,
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Wait `idle_seconds` for a message of a client, and ten times as long for it to take one.
+
+        Args:
+            idle_seconds: more than 0.
+            n_readers: how many streams of requests are read at once.
+            seconds: a clock that never goes back.
+        """
+        self._idle_seconds = idle_seconds
+        self._look_seconds = min(_LOOK_SECONDS, idle_seconds / 4)
+        self._seconds = seconds
+        self._readers = ThreadPoolExecutor(n_readers, thread_name_prefix="read")
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._watchdog: threading.Thread | None = None
+        # By their ends, for each is added behind all others of its kind.
+        self._sending: dict[object, tuple[float, grpc.ServicerContext]] = {}
+        self._taking: dict[object, tuple[float, grpc.ServicerContext]] = {}
+
+    def only(self, requests: Iterator[R], context: grpc.ServicerContext) -> R | None:
+        """The message of a call that has one; None when it has none.
+
+        A client that does not send it in time gets CANCELLED, without a reason: it never made a request.
+        """
+        with self._bounded(self._sending, self._idle_seconds, context):
+            return next(requests, None)
+
+    def requests(self, requests: Iterator[R], check: Callable[[], None]) -> Iterator[R]:
+        """The messages of a stream; what iterating them raises passes through.
+
+        Args:
+            requests: each is waited for on another thread, since gRPC's waiting has no end.
+            check: called while waiting; ends it by raising.
+
+        Raises:
+            CallIdle: none came in time.
+        """
+        while True:
+            future = self._readers.submit(next, requests, None)
+            end = self._seconds() + self._idle_seconds
+            while True:
+                try:
+                    request = future.result(min(self._look_seconds, max(0.0, end - self._seconds())))
+                    break
+                except TimeoutError:
+                    check()
+                    if self._seconds() >= end:
+                        # It ends with the call.
+                        raise CallIdle(
+                            f"Nothing came for {self._idle_seconds:g} s, and the call was ended. Make it "
+                            "again, and send without such pauses.",
+                            metadata={"idle_seconds": f"{self._idle_seconds:g}"},
+                        ) from None
+            if request is None:
+                return
+            yield request
+
+    @contextmanager
+    def taken(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """While the client takes a response; a client that does not in time gets CANCELLED."""
+        with self._bounded(self._taking, self._idle_seconds * _TAKING_FACTOR, context):
+            yield
+
+    def close(self) -> None:
+        """End the threads, once every call has ended. Idempotent."""
+        self._closed.set()
+        if self._watchdog is not None:
+            self._watchdog.join()
+        self._readers.shutdown()
+
+    @contextmanager
+    def _bounded(
+        self,
+        waits: dict[object, tuple[float, grpc.ServicerContext]],
+        seconds: float,
+        context: grpc.ServicerContext,
+    ) -> Iterator[None]:
+        key = object()
+        with self._lock:
+            if self._watchdog is None:
+                self._watchdog = threading.Thread(target=self._watch, name="patience", daemon=True)
+                self._watchdog.start()
+            waits[key] = (self._seconds() + seconds, context)
+        try:
+            yield
+        finally:
+            with self._lock:
+                waits.pop(key, None)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._look_seconds):
+            for waits, what in ((self._sending, "sent nothing"), (self._taking, "took nothing")):
+                for context in self._overdue(waits):
+                    _log.info(f"call ended: its client {what} for too long", peer=context.peer())
+                    context.cancel()
+
+    def _overdue(
+        self, waits: dict[object, tuple[float, grpc.ServicerContext]]
+    ) -> tuple[grpc.ServicerContext, ...]:
+        now, overdue = self._seconds(), []
+        with self._lock:
+            for key, (end, context) in waits.items():
+                if end > now:
+                    break
+                overdue.append((key, context))
+            for key, _ in overdue:
+                del waits[key]
+        return tuple(context for _, context in overdue)
