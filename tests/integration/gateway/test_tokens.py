@@ -189,9 +189,9 @@ def test_headers_that_are_not_one_token(serve: Any, file: Path, headers: list[st
     assert ANN not in refused.message
 
 
-@pytest.mark.parametrize("value", [f"Bearer {ANN}", f"bearer {ANN}", f"BEARER   {ANN}"])
-def test_the_scheme_is_read_in_any_case(serve: Any, file: Path, value: str) -> None:
-    assert called_with(serve, file, [("authorization", value)]) is None
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER   "])
+def test_the_scheme_is_read_in_any_case(serve: Any, file: Path, scheme: str) -> None:
+    assert called_with(serve, file, [("authorization", f"{scheme}{ANN}")]) is None
 
 
 @pytest.mark.parametrize("key", ["x-authorization", "proxy-authorization", "cookie"])
