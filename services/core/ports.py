@@ -191,7 +191,7 @@ class TaskStore(Protocol):
         """
 
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
-        """Note that the queue confirmed them."""
+        """Note that the queue confirmed them. Nobody can see that: it raises no revision."""
 
     def claim_tasks(
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
@@ -203,7 +203,10 @@ class TaskStore(Protocol):
         """
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
-        """Extend every RUNNING task of this attempt; return how many there are (0: lost or cancelled)."""
+        """Extend every RUNNING task of this attempt; return how many there are (0: lost or cancelled).
+
+        Nobody can see that: it raises no revision.
+        """
 
     def finish_tasks(
         self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime

@@ -111,7 +111,7 @@ class Dispatcher:
         if not self._store.acquire_lease(lease, self._holder_id, until, now):
             return Turn.HELD
         try:
-            return self._publish(job, slots)
+            return self._publish(job, counts, slots)
         finally:
             self._release(lease)
 
@@ -123,9 +123,10 @@ class Dispatcher:
             outstanding=self._store.count_outstanding(job.id, cutoff),
         )
 
-    def _publish(self, job: Job, slots: int) -> Turn:
+    def _publish(self, job: Job, counts: TaskCounts, slots: int) -> Turn:
         cutoff = self._cutoff()
-        free = self._free(job, self._store.count_tasks(job.id), slots, cutoff)
+        # Again, for what another scheduler published meanwhile; what has ended only guides the estimate.
+        free = self._free(job, counts, slots, cutoff)
         count = turn_bundles(free, slots)
         if not count:
             return Turn.SETTLED

@@ -489,12 +489,9 @@ def test_a_pending_job_is_not_deleted(store: Store) -> None:
 def test_every_change_raises_the_revision_once_and_stamps_its_tasks(store: Store) -> None:
     job, keys = start_job(store, 4)
     claim(store, keys[:1], "gone")
-    far = LATER + timedelta(hours=1)
     store.release_tasks("gone", NOW)
     changes: list[tuple[Callable[[], object], tuple[TaskKey, ...]]] = [
-        (lambda: store.mark_published(keys, NOW), keys),
         (lambda: store.claim_tasks(keys[:3], "a", LATER, NOW), keys[:3]),
-        (lambda: store.renew_lease("a", far), keys[:3]),
         (lambda: store.finish_tasks("a", [done(keys[0]), failed(keys[1])], NOW), keys[:2]),
         (lambda: store.release_tasks("a", NOW), keys[2:3]),
         (lambda: store.claim_tasks(keys[2:], "b", NOW, NOW), keys[2:]),
@@ -518,13 +515,25 @@ def test_what_changes_nothing_leaves_the_revision(store: Store) -> None:
     claim(store, keys, "a")
     before = store.get_job(job.id)
     claim(store, keys, "b")
-    store.renew_lease("b", LATER)
+    assert store.renew_lease("b", LATER) == 0
     store.finish_tasks("b", [done(keys[0])], NOW)
     store.release_tasks("b", NOW)
     store.fail_tasks(keys, "dead", NOW)
     store.expire_leases(NOW)
     store.start_job(job.id, keys, NOW)
     assert store.get_job(job.id) == before
+
+
+def test_what_no_watcher_sees_leaves_the_revision(store: Store) -> None:
+    job, keys = start_job(store, 2)
+    claim(store, keys[:1], "a")
+    before = store.get_job(job.id)
+    store.mark_published(keys, NOW)
+    assert store.renew_lease("a", LATER + timedelta(hours=1)) == 1
+    assert store.get_job(job.id) == before
+    assert store.changed_tasks(job.id, before.revision, 100) == ()
+    held = store.get_task(keys[0])
+    assert (held.published_at, held.lease_until) == (NOW, LATER + timedelta(hours=1))
 
 
 def test_changed_tasks_come_by_revision_and_key(store: Store) -> None:

@@ -13,7 +13,13 @@ from pymongo.errors import DuplicateKeyError
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
-from services.backends.mongodb.records import WHOLES, job_record, read_job_record, read_task_record
+from services.backends.mongodb.records import (
+    WHOLES,
+    WITHOUT_MODEL,
+    job_record,
+    read_job_record,
+    read_task_record,
+)
 from services.backends.mongodb.revisions import RevisionWatch
 from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sound import read_sound
@@ -154,6 +160,7 @@ class MongoJobs:
             records = list(
                 collections.tasks.find(
                     {"job_id": job_id, "revision": {"$gt": revision}, **WHOLES},
+                    WITHOUT_MODEL,
                     sort=_BY_REVISION,
                     limit=limit,
                 )
@@ -167,7 +174,7 @@ class MongoJobs:
                 records += (
                     record
                     for record in collections.tasks.find(
-                        {"job_id": job_id, "revision": last, **WHOLES}, sort=_BY_REVISION
+                        {"job_id": job_id, "revision": last, **WHOLES}, WITHOUT_MODEL, sort=_BY_REVISION
                     )
                     if record["_id"] not in seen
                 )

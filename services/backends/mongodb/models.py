@@ -1,8 +1,9 @@
-"""Encoded models in MongoDB, in chunks: one of 50 full covariances in 256 columns has 26 MB.
+"""Encoded models in MongoDB. Most are small and stand in the record of their task, written with its result.
 
-Chunks are written before the task says that it is DONE, under an id that only this writing has; the task
-then names that id in the same statement that makes it DONE. What no task names is nobody's model: it is
-removed by who wrote it, or, when that process died, together with the task's next change.
+One of 50 full covariances in 256 columns has 26 MB: what is large is kept in chunks. They are written before
+the task says that it is DONE, under an id that only this writing has; the task then names that id in the
+same statement that makes it DONE. What no task names is nobody's model: it is removed by who wrote it, or,
+when that process died, together with the task's next change.
 """
 
 from __future__ import annotations
@@ -17,19 +18,43 @@ from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Transaction
 from services.core.tasks import TaskKey
 
-__all__ = ["CHUNK_BYTES", "move_model", "read_model", "remove_models", "remove_writing", "write_models"]
+__all__ = [
+    "CHUNK_BYTES",
+    "INLINE_BYTES",
+    "as_named",
+    "fits_inline",
+    "move_model",
+    "read_model",
+    "remove_models",
+    "remove_writing",
+    "write_models",
+]
+
+INLINE_BYTES = 16 << 10  # the records of tasks are read often, and stay small
 
 CHUNK_BYTES = 8 << 20  # MongoDB refuses documents above 16 MiB
 # One message to the server has at most this many bytes, so that it never has to be large.
 _BATCH_BYTES = 24 << 20
 
 
-def write_models(collections: Collections, encoded: Mapping[TaskKey, bytes]) -> dict[TaskKey, Document]:
-    """Write them all; return what each task has to name as its `model`."""
+def fits_inline(data: bytes) -> bool:
+    """Whether a model stands in the record of its task."""
+    return len(data) <= INLINE_BYTES
+
+
+def as_named(data: bytes) -> Document:
+    """What a task has as its `model` when it stands in its record."""
+    return {"bytes": Binary(data), "size_bytes": len(data)}
+
+
+def write_models(
+    collections: Collections, encoded: Mapping[TaskKey, bytes]
+) -> tuple[str, dict[TaskKey, Document]]:
+    """Write them all in chunks; return the id of this writing, and the `model` that each task has to name."""
     writing = secrets.token_hex(12)
     for batch in _batches(encoded, writing):
         collections.models.insert_many(batch, ordered=False)
-    return {
+    return writing, {
         key: {"id": writing, "size_bytes": len(data), "n_chunks": -(-len(data) // CHUNK_BYTES)}
         for key, data in encoded.items()
     }
@@ -37,6 +62,8 @@ def write_models(collections: Collections, encoded: Mapping[TaskKey, bytes]) -> 
 
 def read_model(collections: Collections, key: TaskKey, named: Mapping[str, Any]) -> bytes | None:
     """The bytes that a task names as its `model`, or None when they are not all there."""
+    if "bytes" in named:
+        return bytes(named["bytes"])
     chunks = collections.models.find(
         {"job_id": key.job_id, "task_id": key.id, "model_id": named["id"]}, {"number": True, "bytes": True}
     )
@@ -64,6 +91,8 @@ def remove_models(transaction: Transaction, keys: Sequence[TaskKey], *, but: str
 
 def move_model(transaction: Transaction, part: TaskKey, named: Mapping[str, Any]) -> None:
     """Make the model of a part that of its task, which has to name it from now on."""
+    if "bytes" in named:
+        return
     transaction.collections.models.update_many(
         {"job_id": part.job_id, "task_id": part.id, "model_id": named["id"]},
         {"$set": {"task_id": part.whole.id}},

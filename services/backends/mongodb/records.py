@@ -27,6 +27,7 @@ __all__ = [
     "PARTS",
     "RUNNABLE",
     "WHOLES",
+    "WITHOUT_MODEL",
     "dataset_record",
     "job_record",
     "read_dataset_record",
@@ -40,6 +41,8 @@ __all__ = [
 KEY_FIELDS = ("job_id", "experiment", "k", "covariance", "first_start", "n_starts")
 # What users see of the tasks, and what is published, claimed and finished.
 WHOLES: Mapping[str, Any] = {"n_starts": 0}
+# The projection that reads tasks: a small model stands in the record of its task.
+WITHOUT_MODEL: Mapping[str, Any] = {"model": False}
 RUNNABLE: Mapping[str, Any] = {"n_parts": 0}
 PARTS: Mapping[str, Any] = {"n_starts": {"$gt": 0}}
 

@@ -4,9 +4,9 @@
 | --- | --- | --- |
 | datasets | id | a dataset; `jobs_made` is raised by every job made of it |
 | jobs | id | a job and its revision |
-| tasks | job/experiment/k/covariance | a task, the revision of its last change, which model it has |
+| tasks | job/experiment/k/covariance | a task, the revision of its last change, its model if small |
 | | the same and @first start+starts | a part of a task (`n_starts` > 0); a task has `n_parts` of them |
-| models | task/model id/number | one chunk of an encoded model |
+| models | task/model id/number | one chunk of a large encoded model |
 | leases | name | who holds a named lease, and until when |
 | owners | owner | how often what an owner has was changed under a limit; see `usage` |
 | writers | session | which process changes the store in this session; see `writers` |

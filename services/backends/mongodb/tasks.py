@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany, UpdateOne
 
 from services.backends.documents import Document, result_document
 from services.backends.mongodb.database import Database, Transaction
-from services.backends.mongodb.models import remove_models, remove_writing, write_models
+from services.backends.mongodb.models import (
+    as_named,
+    fits_inline,
+    remove_models,
+    remove_writing,
+    write_models,
+)
 from services.backends.mongodb.parts import align
 from services.backends.mongodb.records import KEY_FIELDS, RUNNABLE, read_key_record
 from services.backends.sqlite.task_rows import bic_column
@@ -18,7 +25,13 @@ from services.core.tasks import TaskKey, TaskOutcome, TaskState, lost_too_often
 
 __all__ = ["MongoTasks"]
 
-_BOOKKEEPING = dict.fromkeys((*KEY_FIELDS, "n_parts", "state", "attempt_id", "attempts", "lease_until"), True)
+_BOOKKEEPING = dict.fromkeys(
+    (*KEY_FIELDS, "n_parts", "state", "attempt_id", "attempts", "losses", "lease_until"), True
+)
+_RUNNING: Mapping[str, Any] = {"state": TaskState.RUNNING.value}
+# Ids in one statement: a server may compare every record with every id.
+_IDS_AT_ONCE = 64
+_UNFINISHED = [state.value for state in TaskState if not state.is_terminal]
 _RELEASED: Mapping[str, Any] = {
     "state": TaskState.PENDING.value,
     "attempt_id": "",
@@ -38,8 +51,20 @@ class MongoTasks:
         self._database = database
 
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
-        """See the port."""
-        self._change_named(keys, _is_unfinished, {"$set": {"published_at": now}})
+        """See the port. One statement and no transaction: it is no change that a watcher could see."""
+        if not keys:
+            return
+        with self._database.calls() as collections:
+            collections.tasks.bulk_write(
+                [
+                    UpdateMany(
+                        {**_named(some), "state": {"$in": _UNFINISHED}, **RUNNABLE},
+                        {"$set": {"published_at": now}},
+                    )
+                    for some in _some_at_once(dict.fromkeys(keys))
+                ],
+                ordered=False,
+            )
 
     def claim_tasks(
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
@@ -56,7 +81,12 @@ class MongoTasks:
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
         """See the port."""
-        return len(self._change_running({"attempt_id": attempt_id}, {"$set": {"lease_until": lease_until}}))
+        if not attempt_id:
+            return 0  # what the tasks of parts have: they are RUNNING without an attempt of their own
+        with self._database.calls() as collections:
+            return collections.tasks.update_many(
+                {"attempt_id": attempt_id, **_RUNNING}, {"$set": {"lease_until": lease_until}}
+            ).matched_count
 
     def finish_tasks(
         self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
@@ -70,7 +100,7 @@ class MongoTasks:
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        return self._change_running({"attempt_id": attempt_id}, {"$set": _RELEASED}, now)
+        return self._change_running({"attempt_id": attempt_id}, _is_run, {"$set": _RELEASED}, now)
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
@@ -82,8 +112,8 @@ class MongoTasks:
         given_up: tuple[TaskKey, ...] = ()
         if max_losses is not None:
             error = _to_error(lost_too_often(max_losses + 1), now)
-            given_up = self._change_running({**ended, "losses": {"$gte": max_losses}}, {"$set": error}, now)
-        lost = self._change_running(ended, {"$set": _TO_PENDING, "$inc": {"losses": 1}}, now)
+            given_up = self._change_running(ended, _is_lost_often(max_losses), {"$set": error}, now)
+        lost = self._change_running(ended, _is_run, {"$set": _TO_PENDING, "$inc": {"losses": 1}}, now)
         return tuple(dict.fromkeys(key.job_id for key in (*given_up, *lost)))
 
     def _change_named(
@@ -91,29 +121,31 @@ class MongoTasks:
         keys: Sequence[TaskKey],
         holds: Callable[[Document], bool],
         update: Document,
-        moved_at: datetime | None = None,
+        moved_at: datetime,
     ) -> tuple[TaskKey, ...]:
-        """Change those of the tasks for which the condition holds; return them in the order given.
-
-        `moved_at` is given where the change is one of state, which the tasks of parts have to follow.
-        """
+        """Change the state of those of the tasks for which the condition holds; them in the order given."""
         changed: set[TaskKey] = set()
         for job_id, of_job in _by_job(keys).items():
             changed.update(self._change(job_id, _named(of_job), holds, update, moved_at))
         return tuple(key for key in dict.fromkeys(keys) if key in changed)
 
     def _change_running(
-        self, condition: Document, update: Document, moved_at: datetime | None = None
+        self, indexed: Document, holds: Callable[[Document], bool], update: Document, moved_at: datetime
     ) -> tuple[TaskKey, ...]:
-        """Change every RUNNING task for which the condition holds; return them by key."""
-        running = {"state": TaskState.RUNNING.value, **RUNNABLE, **condition}
+        """Change every RUNNING task for which both conditions hold; return them by key.
+
+        `indexed`, an attempt or a lease, alone is asked of the server, which has no choice then but the
+        index of running tasks.
+        """
+        running = {**indexed, **_RUNNING}
         # Asked first: there is nothing almost every time, and then nobody has to wait for a turn.
         with self._database.calls() as collections:
-            job_ids = sorted(collections.tasks.distinct("job_id", running))
+            found = [record for record in collections.tasks.find(running, _BOOKKEEPING) if holds(record)]
+        job_ids = sorted({record["job_id"] for record in found})
         return tuple(
             key
             for job_id in job_ids
-            for key in sorted(self._change(job_id, running, _is_of(job_id), update, moved_at))
+            for key in sorted(self._change(job_id, running, _is_of(job_id, holds), update, moved_at))
         )
 
     def _change(
@@ -122,7 +154,7 @@ class MongoTasks:
         wanted: Document,
         holds: Callable[[Document], bool],
         update: Document,
-        moved_at: datetime | None,
+        moved_at: datetime,
     ) -> list[TaskKey]:
         def change(transaction: Transaction) -> list[TaskKey]:
             revision = transaction.next_revision(job_id)
@@ -131,13 +163,13 @@ class MongoTasks:
                 transaction.undo()
                 return []
             # By nothing but `_id`: what was found cannot have changed since, the revision sees to that.
-            transaction.collections.tasks.update_many(
-                _named(changed),
-                {**update, "$set": {**update["$set"], "revision": revision}},
+            stamped = {**update, "$set": {**update["$set"], "revision": revision}}
+            transaction.collections.tasks.bulk_write(
+                [UpdateMany(_named(some), stamped) for some in _some_at_once(changed)],
+                ordered=False,
                 session=transaction.session,
             )
-            if moved_at is not None:
-                align(transaction, changed, revision, moved_at)
+            align(transaction, changed, revision, moved_at)
             return changed
 
         return self._database.change(job_id, change)
@@ -146,11 +178,13 @@ class MongoTasks:
         self, job_id: str, attempt_id: str, by_key: Mapping[TaskKey, TaskOutcome], now: datetime
     ) -> list[TaskKey]:
         encoded = {key: o.model.to_bytes() for key, o in by_key.items() if o.model is not None}
-        models: dict[TaskKey, Document] = {}
-        if encoded:
+        large = {key: data for key, data in encoded.items() if not fits_inline(data)}
+        models = {key: as_named(data) for key, data in encoded.items() if key not in large}
+        writing = ""
+        if large:
             with self._database.calls() as collections:
-                models = write_models(collections, encoded)
-        writing = next((model["id"] for model in models.values()), "")
+                writing, chunked = write_models(collections, large)
+            models |= chunked
 
         def holds(record: Document) -> bool:
             return bool(record["state"] == TaskState.RUNNING.value and record["attempt_id"] == attempt_id)
@@ -181,23 +215,30 @@ class MongoTasks:
         # When this fails, whether it was committed may be unknown. What was written stays then: if no task
         # names it, a later attempt, a retry or the end of the job removes it.
         held = self._database.change(job_id, finish)
-        lost = [key for key in encoded if key not in set(held)]
+        lost = [key for key in large if key not in set(held)]
         if lost:
             with self._database.calls() as collections:
                 remove_writing(collections, lost, writing)
         return held
 
 
-def _is_of(job_id: str) -> Callable[[Document], bool]:
-    # Not asked of the server, which might then choose the index of the job's many tasks by state.
+def _is_of(job_id: str, holds: Callable[[Document], bool]) -> Callable[[Document], bool]:
     def is_of_job(record: Document) -> bool:
-        return bool(record["job_id"] == job_id)
+        return bool(record["job_id"] == job_id) and holds(record)
 
     return is_of_job
 
 
-def _is_unfinished(record: Document) -> bool:
-    return not record["n_parts"] and not TaskState(record["state"]).is_terminal
+def _is_run(record: Document) -> bool:
+    # A task in parts is RUNNING, too, without an attempt or a lease of its own.
+    return not record["n_parts"]
+
+
+def _is_lost_often(losses: int) -> Callable[[Document], bool]:
+    def is_lost_often(record: Document) -> bool:
+        return _is_run(record) and bool(record["losses"] >= losses)
+
+    return is_lost_often
 
 
 def _is_free_at(now: datetime) -> Callable[[Document], bool]:
@@ -219,6 +260,12 @@ def _to_error(error: str, now: datetime) -> Document:
         "ended_at": now,
         "error": error,
     }
+
+
+def _some_at_once(keys: Iterable[TaskKey]) -> Iterator[tuple[TaskKey, ...]]:
+    left = iter(keys)
+    while some := tuple(itertools.islice(left, _IDS_AT_ONCE)):
+        yield some
 
 
 def _named(keys: Iterable[TaskKey]) -> Document:

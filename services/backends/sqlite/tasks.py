@@ -15,7 +15,7 @@ from services.backends.sqlite.records import (
     result_text,
     to_micros,
 )
-from services.backends.sqlite.task_rows import bic_column, change, matching
+from services.backends.sqlite.task_rows import KEY_IS, bic_column, change, matching
 from services.core.tasks import TaskKey, TaskOutcome, lost_too_often
 
 __all__ = ["SqliteTasks"]
@@ -37,7 +37,10 @@ class SqliteTasks:
         """See the port."""
         with self._database.write() as transaction:
             unfinished = matching(transaction, keys, f"{RUNNABLE} AND state IN ('pending', 'running')", ())
-            change(transaction, unfinished, "published_at = ?", (to_micros(now),))
+            transaction.execute_many(
+                f"UPDATE tasks SET published_at = ? WHERE {KEY_IS}",
+                [(to_micros(now), *key_row(key)) for key in unfinished],
+            )
 
     def claim_tasks(
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
@@ -59,7 +62,10 @@ class SqliteTasks:
         """See the port."""
         with self._database.write() as transaction:
             held = _running(transaction, "attempt_id = ?", (attempt_id,))
-            change(transaction, held, "lease_until = ?", (to_micros(lease_until),))
+            transaction.execute_many(
+                f"UPDATE tasks SET lease_until = ? WHERE {KEY_IS}",
+                [(to_micros(lease_until), *key_row(key)) for key in held],
+            )
             return len(held)
 
     def finish_tasks(

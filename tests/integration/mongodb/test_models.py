@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from pymongo.database import Database
 
 from services.backends.mongodb import MongoStore
-from services.backends.mongodb.models import CHUNK_BYTES, write_models
+from services.backends.mongodb.models import CHUNK_BYTES, INLINE_BYTES, write_models
 from services.core.covariance import Assignment, Covariance
 from services.core.errors import DataLoss, NotFound
 from services.core.models import FittedModel
+from services.core.tasks import TaskKey
 from tests.contract.samples import LATER, NOW, claim, complete, done, make_model, start_job
 
 Documents = Database[dict[str, Any]]
@@ -42,7 +44,43 @@ def test_the_largest_model_comes_back_bit_for_bit(store: MongoStore, database: D
     assert store.get_model(keys[1]).to_bytes() == make_model().to_bytes()
     n_chunks = -(-len(model.to_bytes()) // CHUNK_BYTES)
     assert n_chunks > 2
-    assert database["models"].count_documents({"job_id": job.id}) == n_chunks + 1
+    assert database["models"].count_documents({"job_id": job.id}) == n_chunks
+
+
+def middling_model(seed: int) -> FittedModel:
+    """One that is too large for the record of its task, in a single chunk."""
+    numbers = np.random.default_rng(seed)
+    model = FittedModel(
+        covariance=Covariance.FULL_UNTIED,
+        assignment=Assignment.LIKELIHOOD,
+        columns=tuple(f"column {number}" for number in range(32)),
+        offset=numbers.normal(size=32),
+        scale=numbers.normal(size=32),
+        weights=np.full(5, 0.2),
+        centers=numbers.normal(size=(5, 32)),
+        parameters=numbers.normal(size=(5, 32, 32)),
+    )
+    assert INLINE_BYTES < len(model.to_bytes()) < CHUNK_BYTES
+    return model
+
+
+def complete_with_chunks(store: MongoStore, keys: Sequence[TaskKey]) -> None:
+    claim(store, keys, "done")
+    outcomes = [done(key, model=middling_model(number)) for number, key in enumerate(keys)]
+    assert store.finish_tasks("done", outcomes, NOW) == tuple(keys)
+
+
+def test_a_small_model_is_written_with_its_task_and_goes_with_it(
+    store: MongoStore, database: Documents
+) -> None:
+    job, keys = start_job(store, 2)
+    complete(store, keys)
+    assert database["models"].count_documents({}) == 0
+    assert store.get_model(keys[0]).to_bytes() == make_model().to_bytes()
+    store.retry_tasks(job.id, keys[:1], NOW)
+    with pytest.raises(NotFound) as caught:
+        store.get_model(keys[0])
+    assert caught.value.reason == "MODEL_NOT_FOUND"
 
 
 def test_a_missing_chunk_is_data_loss(store: MongoStore, database: Documents) -> None:
@@ -57,7 +95,7 @@ def test_a_missing_chunk_is_data_loss(store: MongoStore, database: Documents) ->
 
 def test_a_retry_and_a_delete_leave_no_chunks(store: MongoStore, database: Documents) -> None:
     job, keys = start_job(store, 3)
-    complete(store, keys)
+    complete_with_chunks(store, keys)
     store.close_job(job.id, NOW)
     store.retry_tasks(job.id, keys[:1], NOW)
     assert database["models"].count_documents({"task_id": keys[0].id}) == 0
@@ -72,7 +110,7 @@ def test_a_lost_attempt_leaves_no_model(store: MongoStore, database: Documents) 
     claim(store, keys, "a")
     store.release_tasks("a", NOW)
     claim(store, keys[:1], "b")
-    assert store.finish_tasks("a", [done(key) for key in keys], NOW) == ()
+    assert store.finish_tasks("a", [done(key, model=middling_model(1)) for key in keys], NOW) == ()
     assert database["models"].count_documents({"job_id": job.id}) == 0
     with pytest.raises(NotFound):
         store.get_model(keys[0])
@@ -85,12 +123,12 @@ def test_what_a_dead_attempt_wrote_is_nobodys_model_and_goes_with_the_next(
     claim(store, keys, "dead")
     # It wrote its model and died before it could say so.
     with store._database.calls() as collections:
-        write_models(collections, {keys[0]: make_model(1).to_bytes()})
+        write_models(collections, {keys[0]: middling_model(1).to_bytes()})
     with pytest.raises(NotFound) as caught:
         store.get_model(keys[0])
     assert caught.value.reason == "MODEL_NOT_FOUND"
     store.expire_leases(LATER.replace(year=2027))
     claim(store, keys, "next")
-    store.finish_tasks("next", [done(keys[0], model=make_model(2))], NOW)
-    assert store.get_model(keys[0]).to_bytes() == make_model(2).to_bytes()
+    store.finish_tasks("next", [done(keys[0], model=middling_model(2))], NOW)
+    assert store.get_model(keys[0]).to_bytes() == middling_model(2).to_bytes()
     assert database["models"].count_documents({"task_id": keys[0].id}) == 1
