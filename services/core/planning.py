@@ -38,7 +38,8 @@ MAX_JOB_PARTS = 40_000
 _OPERATIONS_PER_SECOND = 4e9
 _TASK_OVERHEAD_SECONDS = 2e-4
 _MIN_BUNDLES_PER_JOB = 48
-_MIN_BUNDLE_SECONDS = 0.05
+# Claiming a bundle and writing its results costs some round trips and flushes to disk, however small it is.
+_MIN_BUNDLE_SECONDS = 0.25
 
 
 def plan_tasks(job: Job) -> Iterator[TaskKey]:

@@ -118,7 +118,7 @@ def test_job_costs_what_its_tasks_cost() -> None:
     assert estimate_job_seconds(spec, 500) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize(("job_seconds", "expected"), [(0.1, 0.05), (4.8, 0.1), (48.0, 1.0), (1e6, 1.5)])
+@pytest.mark.parametrize(("job_seconds", "expected"), [(0.1, 0.25), (4.8, 0.25), (48.0, 1.0), (1e6, 1.5)])
 def test_small_jobs_have_small_bundles(job_seconds: float, expected: float) -> None:
     assert bundle_seconds(job_seconds, 1.5) == pytest.approx(expected)
 

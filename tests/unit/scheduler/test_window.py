@@ -57,8 +57,9 @@ def test_window_is_never_exceeded_nor_closed_without_reason(slots: int, ended: i
 
 
 def test_costly_tasks_fill_the_window_sooner() -> None:
-    cheap = free_bundles(COSTS, slots=2, ended=0, outstanding=12)
-    costly = free_bundles(COSTS, slots=2, ended=48, outstanding=12)
+    costs = job_costs(SPEC, 3232, 0.05, 60.0)
+    cheap = free_bundles(costs, slots=2, ended=0, outstanding=12)
+    costly = free_bundles(costs, slots=2, ended=48, outstanding=12)
     assert costly < cheap
 
 
