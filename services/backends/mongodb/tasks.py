@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pymongo import UpdateMany, UpdateOne
@@ -51,20 +52,23 @@ class MongoTasks:
         self._database = database
 
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
-        """See the port. One statement and no transaction: it is no change that a watcher could see."""
-        if not keys:
-            return
-        with self._database.calls() as collections:
-            collections.tasks.bulk_write(
+        """See the port. In a transaction, so that one in its way is an error and not waited for."""
+
+        def mark(transaction: Transaction, some: Iterable[TaskKey]) -> None:
+            transaction.collections.tasks.bulk_write(
                 [
                     UpdateMany(
-                        {**_named(some), "state": {"$in": _UNFINISHED}, **RUNNABLE},
+                        {**_named(few), "state": {"$in": _UNFINISHED}, **RUNNABLE},
                         {"$set": {"published_at": now}},
                     )
-                    for some in _some_at_once(dict.fromkeys(keys))
+                    for few in _some_at_once(some)
                 ],
                 ordered=False,
+                session=transaction.session,
             )
+
+        for job_id, of_job in _by_job(keys).items():
+            self._database.change(job_id, partial(mark, some=of_job))
 
     def claim_tasks(
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
@@ -83,10 +87,15 @@ class MongoTasks:
         """See the port."""
         if not attempt_id:
             return 0  # what the tasks of parts have: they are RUNNING without an attempt of their own
-        with self._database.calls() as collections:
-            return collections.tasks.update_many(
-                {"attempt_id": attempt_id, **_RUNNING}, {"$set": {"lease_until": lease_until}}
+
+        def renew(transaction: Transaction) -> int:
+            return transaction.collections.tasks.update_many(
+                {"attempt_id": attempt_id, **_RUNNING},
+                {"$set": {"lease_until": lease_until}},
+                session=transaction.session,
             ).matched_count
+
+        return self._database.change(attempt_id, renew)
 
     def finish_tasks(
         self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
