@@ -1,0 +1,46 @@
+"""The server stays connected and answers no more: no call waits for it without end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from services.backends.mongodb import MongoStore
+from services.core.datasets import Dataset
+from services.core.errors import StoreUnavailable
+from services.core.pages import PageRequest
+from tests.chaos.proxy import Proxy
+from tests.contract.samples import make_dataset
+from tests.servers.mongodb import MongoDB
+from tests.servers.ports import choose_ports
+
+
+@pytest.fixture
+def proxy(own_server: MongoDB) -> Iterator[Proxy]:
+    own_server.start()
+    proxy = Proxy("mongodb", choose_ports(["proxy"])["proxy"], lambda: own_server.port("mongodb"))
+    proxy.start()
+    yield proxy
+    proxy.mend()
+    proxy.stop()
+
+
+def test_calls_on_a_silent_server_end(proxy: Proxy) -> None:
+    store = MongoStore(
+        f"mongodb://127.0.0.1:{proxy.port}/silence?directConnection=true&w=majority&journal=true"
+        "&socketTimeoutMS=500&connectTimeoutMS=500&serverSelectionTimeoutMS=500"
+    )
+    made: Dataset = store.insert_dataset(make_dataset())
+    proxy.stall()
+    for call in (
+        store.ping,
+        lambda: store.get_dataset(made.id),
+        lambda: store.list_datasets(None, PageRequest()),
+        lambda: store.all_tasks("j1"),
+    ):
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            call()
+    proxy.mend()
+    assert store.get_dataset(made.id) == made
+    store.close()
