@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +22,13 @@ from services.core.reporting import best_by_experiment
 from services.core.tasks import TaskKey
 from services.gateway.best import require_best
 from services.gateway.models import Labeller, read_model
+from services.gateway.slots import Turn
 from services.gateway.stored_tables import open_table
 from services.tables import read_complete_rows
 
 __all__ = ["MAX_KEPT", "Agreements"]
 
 MAX_KEPT = 64
-
-_PATIENCE_SECONDS = 0.5
 
 
 class Agreements:
@@ -40,7 +38,7 @@ class Agreements:
         """Models come from the store, rows from the object store."""
         self._store = store
         self._objects = objects
-        self._computing = threading.Lock()
+        self._computing = Turn()
         self._kept: OrderedDict[tuple[str, int, int], Agreement] = OrderedDict()
         self._keeping = threading.Lock()
 
@@ -63,7 +61,7 @@ class Agreements:
         kept = self._find(key)
         if kept is not None:
             return kept
-        with self._turn(check):
+        with self._computing.take(check):
             # Whoever had the turn before may have computed this very answer.
             found = self._find(key)
             if found is None:
@@ -81,20 +79,10 @@ class Agreements:
                 self._kept.move_to_end(key)
             return found
 
-    @contextmanager
-    def _turn(self, check: Callable[[], None]) -> Iterator[None]:
-        while not self._computing.acquire(timeout=_PATIENCE_SECONDS):
-            check()
-        try:
-            yield
-        finally:
-            self._computing.release()
-
     def _compute(self, job: Job, min_members: int, check: Callable[[], None]) -> Agreement:
         tasks = self._store.all_tasks(job.id)
         best = require_best(job, tasks, min_members)
-        values, sampled = self._compared_rows(job)
-        check()
+        values, sampled = self._compared_rows(job, check)
         best_labels = self._labels(best.key, values, check)
         experiments = []
         for task in best_by_experiment(tasks, min_members).values():
@@ -108,7 +96,7 @@ class Agreements:
     ) -> NDArray[np.int32]:
         return Labeller(read_model(self._store, key)).labels(values, check)
 
-    def _compared_rows(self, job: Job) -> tuple[NDArray[np.float64], bool]:
+    def _compared_rows(self, job: Job, check: Callable[[], None]) -> tuple[NDArray[np.float64], bool]:
         """The complete rows (m, d) that are compared, in original units, and whether they are a sample."""
         n = job.row_count
         places = choose_compared(n)
@@ -116,6 +104,7 @@ class Agreements:
         filled = seen = 0
         with open_table(self._objects, job.spec.dataset_id) as source:
             for part in read_complete_rows(source, job.spec.columns):
+                check()
                 rows = part.values
                 if places is not None:
                     low, high = np.searchsorted(places, (seen, seen + len(rows)))

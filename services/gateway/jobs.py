@@ -38,7 +38,7 @@ from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, 
 from services.gateway.onnx_models import write_onnx
 from services.gateway.paging import fit_message
 from services.gateway.predictions import Predictions
-from services.gateway.slots import Slots
+from services.gateway.slots import Slots, Turn
 from services.gateway.submission import Submission
 from services.gateway.watching import Watching
 
@@ -77,6 +77,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self._watches = watches
         self._transfers = transfers
         self._predictions = Predictions(store)
+        self._graphs = Turn()
         self._access = Access(store)
 
     def CreateJob(
@@ -237,14 +238,18 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         """See the proto."""
         chosen = read_rows(request.rows)
         with self._transfers.take(owner_of(context)):
-            yield from self._labels.runs(*self._labelled(request, context), chosen)
+            yield from self._labels.runs(
+                *self._labelled(request, context), partial(check_still_wanted, context), chosen
+            )
 
     def ExportLabels(
         self, request: job_service_pb2.ExportLabelsRequest, context: grpc.ServicerContext
     ) -> Iterator[job_service_pb2.ExportLabelsResponse]:
         """See the proto."""
         with self._transfers.take(owner_of(context)):
-            yield from self._labels.table(*self._labelled(request, context))
+            yield from self._labels.table(
+                *self._labelled(request, context), partial(check_still_wanted, context)
+            )
 
     def Predict(
         self,
@@ -273,7 +278,9 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
                 dataset = self._store.get_dataset(job.spec.dataset_id)
                 chunks = write_model(dataset, job, task, result, model, _CHUNK_BYTES)
             else:
-                chunks = write_onnx(key, model, _CHUNK_BYTES)
+                # Built from some ten copies of the model, 26 MB each at most: one at a time.
+                with self._graphs.take(partial(check_still_wanted, context)):
+                    chunks = write_onnx(key, model, _CHUNK_BYTES)
             for chunk in chunks:
                 yield job_service_pb2.ExportModelResponse(chunk=chunk)
 

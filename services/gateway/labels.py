@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from kmeans.v1 import job_service_pb2
@@ -42,11 +42,18 @@ class Labels:
         return require_best(job, self._store.all_tasks(job.id), min_members).key
 
     def runs(
-        self, job: Job, key: TaskKey, chosen: NDArray[np.int64] | None = None
+        self,
+        job: Job,
+        key: TaskKey,
+        check: Callable[[], None],
+        chosen: NDArray[np.int64] | None = None,
     ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
         """The labels of all rows in order, or of the chosen ones, in runs of at most MAX_RUN_LABELS.
 
         Args:
+            job: whose rows.
+            key: whose model.
+            check: called again and again; ends the work by raising.
             chosen: data rows as `read_rows` gives them; None for all.
 
         Raises:
@@ -54,7 +61,7 @@ class Labels:
             FailedPrecondition: the task has no model (`TASK_NOT_FITTED`).
             DataLoss: the stored table or model is damaged or missing.
         """
-        labels = self._label_rows(job, key, chosen)
+        labels = self._label_rows(job, key, chosen, check)
         name = task_name(key)
         for first_row in range(0, len(labels), MAX_RUN_LABELS):
             yield job_service_pb2.StreamLabelsResponse(
@@ -63,20 +70,24 @@ class Labels:
                 labels=labels[first_row : first_row + MAX_RUN_LABELS].tolist(),
             )
 
-    def table(self, job: Job, key: TaskKey) -> Iterator[job_service_pb2.ExportLabelsResponse]:
-        """The dataset's rows with their labels, as a CSV file in chunks.
+    def table(
+        self, job: Job, key: TaskKey, check: Callable[[], None]
+    ) -> Iterator[job_service_pb2.ExportLabelsResponse]:
+        """The dataset's rows with their labels, as a CSV file in chunks; `check` as in `runs`.
 
         Raises:
             FailedPrecondition: the task has no model (`TASK_NOT_FITTED`).
             DataLoss: the stored table or model is damaged or missing.
         """
-        labels = self._label_rows(job, key, None)
+        labels = self._label_rows(job, key, None, check)
         with open_table(self._objects, job.spec.dataset_id) as source:
             for chunk in write_labelled(source, labels, _CHUNK_BYTES):
                 yield job_service_pb2.ExportLabelsResponse(chunk=chunk)
 
-    def _label_rows(self, job: Job, key: TaskKey, chosen: NDArray[np.int64] | None) -> NDArray[np.int32]:
-        """Labels (row_count,) or (len(chosen),) int32, -1 where a chosen column is missing."""
+    def _label_rows(
+        self, job: Job, key: TaskKey, chosen: NDArray[np.int64] | None, check: Callable[[], None]
+    ) -> NDArray[np.int8]:
+        """Labels (row_count,) or (len(chosen),) int8, -1 where a chosen column is missing."""
         row_count = job.row_count + job.skipped_row_count
         if chosen is not None and chosen[-1] >= row_count:
             index = int(np.searchsorted(chosen, row_count))
@@ -86,11 +97,12 @@ class Labels:
             )
         stored = read_model(self._store, key)
         labeller = Labeller(stored)
-        labels = np.full(row_count if chosen is None else len(chosen), -1, dtype=np.int32)
+        # There are at most MAX_K labels, and perhaps 100 million rows.
+        labels = np.full(row_count if chosen is None else len(chosen), -1, dtype=np.int8)
         with open_table(self._objects, job.spec.dataset_id) as source:
             for part in read_complete_rows(source, stored.columns, chosen):
                 places = part.rows if chosen is None else np.searchsorted(chosen, part.rows)
-                labels[places] = labeller.labels(part.values)
+                labels[places] = labeller.labels(part.values, check)
         return labels
 
 

@@ -16,8 +16,10 @@ from services.gateway.names import task_name
 
 __all__ = ["Labeller", "fitted", "kernel_model", "read_model"]
 
-# Rows scaled at once: a block stays in the cache, and memory does not grow with the rows.
+# Rows scaled at once: a block stays in the cache, and memory does not grow with the rows. Of large models
+# fewer, so that a call which nobody waits for ends within a second or so: a row takes about K d^2 steps.
 _BLOCK_ROWS = 1 << 14
+_BLOCK_STEPS = 1 << 30
 
 
 def read_model(store: Store, key: TaskKey) -> FittedModel:
@@ -69,9 +71,11 @@ class Labeller:
     ) -> NDArray[np.int32]:
         """Labels (m,) of complete rows (m, d); `check` is called between blocks and ends it by raising."""
         labels = np.empty(len(values), dtype=np.int32)
-        for start in range(0, len(values), _BLOCK_ROWS):
+        k, d = self._stored.centers.shape
+        block_rows = max(1, min(_BLOCK_ROWS, _BLOCK_STEPS // (k * d * d)))
+        for start in range(0, len(values), block_rows):
             check()
-            block = slice(start, start + _BLOCK_ROWS)
+            block = slice(start, start + block_rows)
             labels[block] = ckernel.assign(self._stored.into_fit(values[block]), self._model)
         return labels
 

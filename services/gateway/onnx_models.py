@@ -28,7 +28,7 @@ _IR_VERSION = 8
 
 
 def write_onnx(key: TaskKey, model: FittedModel, chunk_bytes: int) -> Iterator[bytes]:
-    """Yield the file in chunks; only the last is smaller than `chunk_bytes`.
+    """The file, made at once, in chunks; only the last is smaller than `chunk_bytes`.
 
     Input `rows` (m, d) float64, in the model's columns. Outputs `label` (m,) int64, -1 for a row with a
     missing value (NaN), and `squared_distance` (m,) float64 to the label's center, NaN for such a row.
@@ -37,8 +37,7 @@ def write_onnx(key: TaskKey, model: FittedModel, chunk_bytes: int) -> Iterator[b
         FailedPrecondition: a cluster has no members or no spread (`MODEL_NOT_EXPORTABLE`).
     """
     content: bytes = _graph(key, model).SerializeToString()
-    for start in range(0, len(content), chunk_bytes):
-        yield content[start : start + chunk_bytes]
+    return (content[start : start + chunk_bytes] for start in range(0, len(content), chunk_bytes))
 
 
 def _graph(key: TaskKey, model: FittedModel) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,9 @@ __all__ = ["free_name", "write_labelled"]
 _LABEL = "label"
 
 
-def write_labelled(source: BinaryIO, labels: NDArray[np.int32], chunk_bytes: int) -> Iterator[bytes]:
+def write_labelled(
+    source: BinaryIO, labels: NDArray[np.signedinteger[Any]], chunk_bytes: int
+) -> Iterator[bytes]:
     """Yield a CSV file in UTF-8: the table's rows and columns, and a column `label`.
 
     Numbers keep their value and texts are as they were read; a missing cell is empty, and so is the label
@@ -28,7 +30,7 @@ def write_labelled(source: BinaryIO, labels: NDArray[np.int32], chunk_bytes: int
 
     Args:
         source: a stored table (Parquet); seekable.
-        labels: (row_count,) int32, -1 for a row without a label.
+        labels: (row_count,) integers, -1 for a row without a label.
         chunk_bytes: size of a chunk; only the last is smaller.
 
     Raises:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import math
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from kmeans.v1 import dataset_pb2, job_pb2, report_pb2, task_pb2
+from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2, report_pb2, task_pb2
 
+import ckernel
 from kmeans_client import Client, KMeansError, covariance_name
 from services.gateway import labels as labels_module
+from services.gateway import models
+from services.gateway.server import Gateway
 from services.tables import limits
 
 
@@ -91,6 +96,32 @@ def test_labels_are_those_that_were_scored(
         assert len(labels) == 150
         assert np.flatnonzero(labels == -1).tolist() == [10, 70]
         np.testing.assert_array_equal(labels[labels >= 0], fit.labels)
+
+
+@pytest.mark.parametrize("method", ["StreamLabels", "ExportLabels"])
+def test_labels_that_nobody_waits_for_are_not_computed(
+    client: Client, jobs: Any, fitted: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The client goes away between two blocks of rows: no further block is labelled for it."""
+    job, _ = fitted
+    labelling, go_on = threading.Event(), threading.Event()
+    assigned = []
+
+    def slowly(values: Any, model: Any) -> Any:
+        assigned.append(len(values))
+        labelling.set()
+        go_on.wait(60)
+        return ckernel.assign(values, model)
+
+    monkeypatch.setattr(models, "_BLOCK_ROWS", 10)
+    monkeypatch.setattr(models, "ckernel", SimpleNamespace(assign=slowly, Model=ckernel.Model))
+    request = getattr(job_service_pb2, f"{method}Request")(name=job.name, min_members=5)
+    call = getattr(jobs, method)(request, timeout=60)
+    assert labelling.wait(60)
+    call.cancel()
+    go_on.set()
+    gateway.stop(60)  # returns when no thread works for a call any more
+    assert assigned == [10]
 
 
 @pytest.mark.parametrize("group_bytes", [limits.ROW_GROUP_BYTES, 600])

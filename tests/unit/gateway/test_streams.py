@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 from kmeans.v1 import dataset_service_pb2
 
 from services.core.errors import LimitExceeded
+from services.core.jobs import MAX_K
 from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message
-from services.gateway.slots import Slots, share_of
+from services.gateway.slots import Slots, Turn, share_of
 
 
 def test_slots_are_given_back_however_the_call_ends() -> None:
@@ -45,6 +47,20 @@ def test_a_share_is_half_and_never_nothing(count: int, alone: int, shared: int) 
     assert (share_of(count, is_shared=False), share_of(count, is_shared=True)) == (alone, shared)
 
 
+def test_a_turn_is_given_back_and_nobody_waits_for_it_without_end() -> None:
+    turn, asked = Turn(), []
+
+    def check() -> None:
+        asked.append(1)
+        raise ZeroDivisionError
+
+    with turn.take(check), pytest.raises(ZeroDivisionError), turn.take(check):
+        pass
+    assert asked == [1]
+    with turn.take(check):
+        pass
+
+
 def test_an_answer_is_shortened_until_it_fits_into_a_message() -> None:
     asked = []
 
@@ -59,3 +75,8 @@ def test_an_answer_is_shortened_until_it_fits_into_a_message() -> None:
 def test_one_item_is_sent_whatever_its_size() -> None:
     answer = dataset_service_pb2.ListDatasetsResponse(next_page_token="x" * (MAX_MESSAGE_BYTES + 1))
     assert fit_message(lambda size: answer, 3) is answer
+
+
+def test_every_label_fits_into_a_byte() -> None:
+    """As labels of all rows are kept while they are streamed."""
+    assert np.iinfo(np.int8).max >= MAX_K
