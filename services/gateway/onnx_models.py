@@ -8,6 +8,7 @@ clusters are further apart than that.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,7 +96,7 @@ def _graph(key: TaskKey, model: FittedModel) -> Any:
         written,
         {
             "task": task_name(key),
-            "columns": "\n".join(model.columns),
+            "columns": json.dumps(model.columns, ensure_ascii=False),
             "covariance": model.covariance.value,
             "assignment": model.assignment.value,
         },

@@ -80,7 +80,7 @@ def test_a_model_gives_the_same_labels_elsewhere(
         assert np.isnan(distances[~complete]).all()
         (predicted,) = client.predict(f"{name}/tasks/{key.short_id}", [values.ravel().tolist()])
         np.testing.assert_allclose(distances, predicted.squared_distances, rtol=1e-9)
-        assert session.get_modelmeta().custom_metadata_map["columns"] == "a\nb"
+        assert json.loads(session.get_modelmeta().custom_metadata_map["columns"]) == ["a", "b"]
         task = client.get_task(f"{name}/tasks/{key.short_id}")
         model = exported(jobs, task.name)
         jsonschema.validate(model, SCHEMA, jsonschema.Draft202012Validator)
