@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 __all__ = ["DEFAULT_PORT", "Dashboard", "DashboardFailed", "choose_port", "flags"]
@@ -90,9 +91,22 @@ def choose_port(host: str, wanted: int | None) -> int:
 class Dashboard:
     """One Streamlit process for one service; it ends with this process, however this one ends."""
 
-    def __init__(self, gateway: str, host: str = "127.0.0.1", port: int | None = None) -> None:
-        """For the service at HOST:PORT; on `port`, or on the first free one."""
-        self._gateway = gateway
+    def __init__(
+        self,
+        gateway: str,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """For the service at HOST:PORT; on `port`, or on the first free one.
+
+        Token and TLS files are those that `environment` names, by default that of this process.
+        """
+        self._environment = {
+            **(os.environ if environment is None else environment),
+            "KMEANS_GATEWAY": gateway,
+        }
         self._host = host
         self._wanted_port = port
         self._process: subprocess.Popen[bytes] | None = None
@@ -109,7 +123,7 @@ class Dashboard:
             [sys.executable, "-P", "-m", "ui.process", *flags(self._host, port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "KMEANS_GATEWAY": self._gateway},
+            env=self._environment,
         )
         try:
             self._wait_until_it_answers(self._process, port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
@@ -10,9 +11,9 @@ import typer
 from services.cli.consoles import consoles
 from services.cli.logs import configure_logs
 from services.cli.signals import Interrupted
-from services.cli.ui import start_dashboard
+from services.cli.ui import own_dashboard, start_dashboard
 from services.core.settings import read_settings
-from ui.server import DEFAULT_PORT, Dashboard
+from ui.server import DEFAULT_PORT
 
 __all__ = ["up"]
 
@@ -45,10 +46,11 @@ def up(
     with EmbeddedService(settings) as service:
         listening = service.start(address or settings.address)
         out, _ = consoles()
-        with Dashboard(listening, port=ui_port) as dashboard:
+        with ExitStack() as opened:
             try:
                 out.print(f"The service listens on {listening}. Stop it with Ctrl-C.", highlight=False)
                 if not no_ui:
+                    dashboard = opened.enter_context(own_dashboard(listening, settings, ui_port))
                     out.print(f"Dashboard: {start_dashboard(dashboard)}", highlight=False)
                 threading.Event().wait()
             except Interrupted:

@@ -26,6 +26,7 @@ class Program:
 
     folder: Path
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
@@ -34,7 +35,7 @@ class Program:
     @property
     def environment(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("KMEANS_")}
-        return clean | {"KMEANS_HOME": str(self.home), "KMEANS_SWEEP_SECONDS": "0.2"}
+        return clean | {"KMEANS_HOME": str(self.home), "KMEANS_SWEEP_SECONDS": "0.2"} | self.variables
 
     def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.certificates import Authority
 from tests.e2e.conftest import Program, await_that
 
+TOKEN = "kDq3v0Wm9sX7cLr2TyHb5NfZ8aJgPe4UoQi6"
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -59,3 +61,44 @@ def test_a_taken_port_is_a_sentence_and_leaves_nothing_running(program: Program)
         done = program("up", "--address", "127.0.0.1:0", "--ui-port", str(taken.getsockname()[1]))
     assert done.returncode == 2
     assert "the port is taken or not allowed. Name another one with --ui-port." in done.stderr
+
+
+@pytest.fixture
+def guarded(program: Program) -> Program:
+    """The service with TLS and tokens, as its settings say; nobody is let in yet."""
+    authority = Authority(program.folder / "authority")
+    pair = authority.issue("gateway")
+    program.variables |= {
+        "KMEANS_TLS_CERTIFICATE": str(pair.certificate),
+        "KMEANS_TLS_KEY": str(pair.key),
+        "KMEANS_TOKENS": f"ann:{TOKEN}",
+    }
+    return program
+
+
+def test_up_does_not_start_a_dashboard_that_its_service_would_not_let_in(guarded: Program) -> None:
+    up = ("up", "--address", "127.0.0.1:0")
+    done = guarded(*up)
+    assert done.returncode == 2
+    assert "Set KMEANS_TLS_CA to the file of the authority" in done.stderr
+    guarded.variables["KMEANS_TLS_CA"] = str(guarded.folder / "authority" / "authority.pem")
+    done = guarded(*up)
+    assert done.returncode == 2
+    assert "Set KMEANS_TOKEN to one of the service's tokens" in done.stderr
+    guarded.variables["KMEANS_TOKEN"] = "wrong" + TOKEN[5:]
+    done = guarded(*up)
+    assert done.returncode == 2
+    assert "does not let its dashboard in" in done.stderr
+    assert "--no-ui" in done.stderr
+
+
+def test_up_reaches_its_own_service_through_tls_and_with_a_token(guarded: Program) -> None:
+    guarded.variables["KMEANS_TLS_CA"] = str(guarded.folder / "authority" / "authority.pem")
+    guarded.variables["KMEANS_TOKEN"] = TOKEN
+    assert answers(dashboard_url(guarded.start("up", "--address", "127.0.0.1:0")))
+
+
+def test_up_reaches_its_own_service_in_plain_text_on_every_address(program: Program) -> None:
+    # A token that the service does not ask for, and an authority that is meant for another one.
+    program.variables |= {"KMEANS_TOKEN": TOKEN, "KMEANS_TLS_CA": "system", "KMEANS_ALLOW_ANYONE": "true"}
+    assert answers(dashboard_url(program.start("up", "--address", "0.0.0.0:0")))
