@@ -1,4 +1,4 @@
-"""A gateway in a process of its own, so that its memory and processor time are its alone."""
+"""A server in a process of its own, so that its memory and processor time are its alone."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Process", "process"]
 class Process:
     """A server that was started, and what the kernel says about it."""
 
-    def __init__(self, popen: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, pid: int, port: int) -> None:
         self.port = port
-        self._popen = popen
+        self._pid = pid
 
     @property
     def target(self) -> str:
@@ -31,17 +31,17 @@ class Process:
         return self._status("VmHWM")
 
     def forget_peak(self) -> None:
-        Path(f"/proc/{self._popen.pid}/clear_refs").write_text("5")
+        Path(f"/proc/{self._pid}/clear_refs").write_text("5")
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self._popen.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def threads(self) -> int:
-        return sum(1 for _ in Path(f"/proc/{self._popen.pid}/task").iterdir())
+        return sum(1 for _ in Path(f"/proc/{self._pid}/task").iterdir())
 
     def _status(self, name: str) -> int:
-        for line in Path(f"/proc/{self._popen.pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
         raise LookupError(name)
@@ -60,7 +60,7 @@ def process(module: str, *arguments: str, environment: Mapping[str, str] | None 
         assert popen.stdin is not None
         assert popen.stdout is not None
         try:
-            yield Process(popen, int(popen.stdout.readline()))
+            yield Process(popen.pid, int(popen.stdout.readline()))
         finally:
             popen.stdin.close()
             try:

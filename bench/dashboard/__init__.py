@@ -1,0 +1,1 @@
+"""The dashboard under load: many sessions on one job, and a large table."""
