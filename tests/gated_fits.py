@@ -34,7 +34,7 @@ class GatedFits:
     def __call__(self, values: Any, n_clusters: int, covariance: str, **options: Any) -> ckernel.Fit:
         """Fit once the gate lets it."""
         with self._changed:
-            self._changed.wait_for(lambda: self._leave is None or self._leave > 0, timeout=60)
+            self._changed.wait_for(lambda: self._leave is None or self._leave > 0, timeout=240)
             if self._leave:
                 self._leave -= 1
         if (n_clusters, covariance) in self.failing:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -13,7 +13,6 @@ from streamlit.testing.v1 import AppTest
 from kmeans_client import Client
 from services.core.settings import Settings
 from services.embedded import service as embedded
-from services.worker.worker import Worker
 from tests.gated_fits import GatedFits
 
 PATIENCE_SECONDS = 60.0
@@ -46,7 +45,7 @@ def address(tmp_path_factory: pytest.TempPathFactory, fits: GatedFits) -> Iterat
         home=tmp_path_factory.mktemp("home"), worker_slots=2, sweep_seconds=0.2, bundle_seconds=1e-6
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "Worker", functools.partial(Worker, fit=fits))
+        patch.setattr(embedded, "ckernel", SimpleNamespace(fit=fits))
         with embedded.EmbeddedService(settings) as service:
             listening = service.start("127.0.0.1:0")
             patch.setenv("KMEANS_GATEWAY", listening)
