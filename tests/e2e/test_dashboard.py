@@ -6,13 +6,15 @@ Every page is photographed into build/screenshots, which nobody commits.
 from __future__ import annotations
 
 import csv
-import functools
+import json
 import os
 import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import onnxruntime
 import pytest
 from kmeans.v1.job_pb2 import JobSpec
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -20,9 +22,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from kmeans_client import Client
 from services.core.settings import Settings
 from services.embedded import service as embedded
-from services.worker.worker import Worker
 from tests.gated_fits import GatedFits
 from tests.servers.browser import Watched, open_browser, open_page
+from tests.servers.ports import choose_ports
 from tests.servers.server import ServerMissing
 from ui.server import Dashboard
 
@@ -43,7 +45,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, fits: GatedFits) -> Iterat
         home=tmp_path_factory.mktemp("home"), worker_slots=2, sweep_seconds=0.2, bundle_seconds=1e-6
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "Worker", functools.partial(Worker, fit=fits))
+        patch.setattr(embedded, "ckernel", SimpleNamespace(fit=fits))
         with embedded.EmbeddedService(settings) as service:
             yield service.start("127.0.0.1:0")
             fits.open()
@@ -51,7 +53,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, fits: GatedFits) -> Iterat
 
 @pytest.fixture(scope="module")
 def url(gateway: str) -> Iterator[str]:
-    with Dashboard(gateway) as dashboard:
+    # Not the first free one: what else starts meanwhile may be given the same.
+    with Dashboard(gateway, port=choose_ports(["dashboard"])["dashboard"]) as dashboard:
         yield dashboard.start()
 
 
@@ -110,12 +113,12 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     expect(page.get_by_text("48 tasks: K from 1 to 4, 2 experiments")).to_be_visible()
     watched.screenshot("new-analysis")
 
-    # Watch: the job stands still after twenty fits, of which some have failed.
+    # Watch: the job stands still after twelve fits.
     fits.failing = {(2, "diag-tied")}
-    fits.close(after=20)
+    fits.close(after=12)
     page.get_by_role("button", name="Start the analysis").click()
     page.wait_for_url(re.compile(r"/job\?.*id=[0-9a-f]{16}"))
-    expect(page.get_by_text("of 48 tasks")).to_contain_text("20 of 48 tasks")
+    expect(page.get_by_text("of 48 tasks")).to_contain_text("12 of 48 tasks")
     curves = page.locator(".js-plotly-plot .scatterlayer .trace")
     expect(curves.first).to_be_visible()
     expect(page.get_by_role("img", name=re.compile("waiting"))).to_be_visible()
@@ -124,12 +127,24 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     expect(page.get_by_text("48 tasks. Click")).to_be_visible()
     watched.screenshot("running-tasks")
     view(page, "Progress").click()
+    expect(curves.first).to_be_visible()
     drawn = page.locator(".js-plotly-plot .scatterlayer .points path").count()
     fits.close(after=6)
-    expect(page.get_by_text("of 48 tasks")).to_contain_text("26 of 48 tasks")
+    expect(page.get_by_text("18 of 48 tasks")).to_be_visible()
     page.wait_for_function(
         f"document.querySelectorAll('.js-plotly-plot .scatterlayer .points path').length > {drawn}"
     )
+
+    # A report before the end says of what it is, and is drawn anew when asked.
+    view(page, "Report").click()
+    expect(page.get_by_text("Preliminary: of the 18 of 48 tasks")).to_be_visible()
+    watched.screenshot("running-report")
+    fits.close(after=2)
+    expect(page.get_by_text("and 2 more have ended since")).to_be_visible()
+    page.get_by_role("button", name="Draw it anew").click()
+    expect(page.get_by_text("Preliminary: of the 20 of 48 tasks")).to_be_visible()
+    view(page, "Progress").click()
+    expect(page.get_by_text("Preliminary")).to_have_count(0)
     fits.open()
 
     # Report: shown by itself when the job ends; three clusters are there to be found.
@@ -139,9 +154,7 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
 
     # Download: the table of tasks, with the reasons.
     view(page, "Tasks").click()
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download the tasks (CSV)").click()
-    with Path(downloading.value.path()).open(newline="") as opened:
+    with download(page, "Download the tasks (CSV)").open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     assert len(rows) == 48
     failed = [row for row in rows if row["state"] == "error"]
@@ -160,6 +173,20 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     page.get_by_role("button", name="Run 1 task again").click()
     page.get_by_role("button", name="Run 1 failed task again").click()
     expect(badge(page, "Done")).to_be_visible()
+
+    # Take away: labels, report and model of the recommended fit.
+    view(page, "Report").click()
+    expect(page.get_by_role("heading", name="3 clusters")).to_be_visible()
+    with download(page, "Labels (CSV)").open(newline="") as opened:
+        labelled = list(csv.DictReader(opened))
+    assert len(labelled) == 360
+    assert len({row["label"] for row in labelled}) == 3
+    assert [row["farm"] for row in labelled[:2]] == ["South", "North"]
+    report = download(page, "Report (HTML)").read_text(encoding="utf-8")
+    assert report.startswith("<!DOCTYPE html>")
+    assert "3 clusters" in report
+    assert json.loads(download(page, "Model (JSON)").read_text())["k"] == 3
+    assert onnxruntime.InferenceSession(download(page, "Model (ONNX)").read_bytes()).get_inputs()
 
     # Cancel: the same with more clusters, which is asked about and can go on later.
     fits.close(after=5)
@@ -187,6 +214,15 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     page.goto(f"{url}/job?id={identifier}&view=Progress")
     expect(badge(page, "Cancelled")).to_be_visible()
     expect(page.get_by_text("What this job computes")).to_be_visible()
+
+    # Delete: asked about, and gone from the list.
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("all it found are removed for good")).to_be_visible()
+    watched.screenshot("delete-question")
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_role("link", name="field.csv")).to_have_count(1)
+    page.goto(f"{url}/job?id={identifier}")
+    expect(page.get_by_role("alert")).to_contain_text("does not exist")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (768, False)], ids=["dark", "narrow"])
@@ -227,6 +263,12 @@ def test_a_bad_file_is_refused_with_its_row(watched: Watched, url: str, tmp_path
     watched.page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(bad)
     expect(watched.page.get_by_text("bad.csv was not accepted")).to_contain_text("Row 2 of 'bad.csv'")
     watched.screenshot("refused")
+
+
+def download(page: Page, button: str) -> Path:
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name=button).click()
+    return Path(downloading.value.path())
 
 
 def badge(page: Page, word: str) -> Locator:

@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser
 
+from tests.servers.browser import open_browser, open_page
 from tests.servers.server import ServerMissing
 from tests.unit.ui.report.conftest import COLUMNS, HOSTILE, cluster, make_material
 from ui.report.html import render
 from ui.report.sample import Sample
-
-browsing = pytest.importorskip("tests.servers.browser")
 
 # Above what SVG draws, so that WebGL, which the file's own policy could forbid, is tried as well.
 ROWS = 8_000
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     try:
-        with browsing.open_browser() as opened:
+        with open_browser() as opened:
             yield opened
     except ServerMissing as missing:
         if os.environ.get("CI"):
@@ -45,8 +44,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (768, True)])
-def test_it_opens_without_a_network(browser: Any, file: Path, width: int, dark: bool) -> None:
-    with browsing.open_page(browser, width=width, dark=dark) as watched:
+def test_it_opens_without_a_network(browser: Browser, file: Path, width: int, dark: bool) -> None:
+    with open_page(browser, width=width, dark=dark) as watched:
         page = watched.page
         page.goto(file.as_uri())
         plots = page.locator(".plot")

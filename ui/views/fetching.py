@@ -1,16 +1,18 @@
 """What the views of a job ask the service for, kept for a while so that a page is quick to come back to.
 
-Everything is kept by the job's revision: what a job found changes with it and with nothing else. What is kept
-is bounded in number and in time, and shared by the sessions of this process, which all speak with one client.
+What a job found is kept by the job's revision: it changes with it and with nothing else. Labels are kept by
+the task: one that is done is never another. What is kept is bounded in number and in time, and shared by the
+sessions of this process, which all speak with one client.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 
 import numpy as np
 import streamlit as st
-from kmeans.v1 import dataset_pb2, job_pb2, report_pb2, task_pb2
+from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2, report_pb2, task_pb2
 from numpy.typing import NDArray
 
 from kmeans_client import Client
@@ -26,6 +28,7 @@ __all__ = [
     "label_file",
     "labels",
     "model_file",
+    "onnx_file",
     "report",
     "sample",
     "task",
@@ -66,17 +69,26 @@ def sample(client: Client, job: job_pb2.Job, columns: Sequence[str]) -> Sample:
 
 def labels(client: Client, job: job_pb2.Job, name: str, rows: Sample) -> NDArray[np.int64]:
     """Labels of the sampled rows under a task."""
-    return _labels(client, client.target, job.revision, name, rows)
+    return _labels(client, client.target, job.spec.dataset, name, rows)
 
 
-def label_file(client: Client, name: str) -> bytes:
+def label_file(client: Client, name: str) -> BytesIO:
     """The dataset's rows with their labels under a task, as CSV; asked for when it is downloaded."""
-    return b"".join(client.export_labels(name))
+    # Not joined of pieces: the file may have a gigabyte, and Streamlit takes this buffer without a copy.
+    file = BytesIO()
+    for piece in client.export_labels(name):
+        file.write(piece)
+    return file
 
 
 def model_file(client: Client, name: str) -> bytes:
     """A task's model as JSON."""
     return b"".join(client.export_model(name))
+
+
+def onnx_file(client: Client, name: str) -> bytes:
+    """A task's model as ONNX."""
+    return b"".join(client.export_model(name, job_service_pb2.MODEL_FORMAT_ONNX))
 
 
 def html_file(client: Client, job: str, min_members: int) -> bytes:
@@ -117,5 +129,5 @@ def _sample(_client: Client, target: str, name: str, columns: tuple[str, ...]) -
 
 
 @st.cache_data(max_entries=128, ttl=_TTL_SECONDS, show_spinner=False)
-def _labels(_client: Client, target: str, revision: int, name: str, _rows: Sample) -> NDArray[np.int64]:
+def _labels(_client: Client, target: str, dataset: str, name: str, _rows: Sample) -> NDArray[np.int64]:
     return sample_labels(_client, name, _rows)

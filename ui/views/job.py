@@ -43,6 +43,8 @@ def show() -> None:
             running.header(job)
         view = _chosen_view(job)
         if view == "Report":
+            if not has_ended(job):
+                running.report_age(job)
             report.show(client, job)
         elif view == "Progress":
             _progress(job)

@@ -104,6 +104,20 @@ def _map(client: Client, job: job_pb2.Job, report: report_pb2.Report, dataset: d
 
 def _scores(job: job_pb2.Job, report: report_pb2.Report) -> None:
     best = report.best if report.HasField("best") else None
+    if any(point.counted for each in report.covariances for point in each.points):
+        _curves(report, best)
+    else:
+        st.info(
+            "No score to draw: no fit that has ended has clusters of the size asked for.",
+            icon=":material/show_chart:",
+        )
+    draw(
+        counted.figure(report.covariances, job.spec.n_experiments, report.min_members, theme=theme()),
+        "counted",
+    )
+
+
+def _curves(report: report_pb2.Report, best: report_pb2.Recommendation | None) -> None:
     for place, criterion in zip(st.columns(2, gap="medium"), ("bic", "aic"), strict=True):
         with place:
             drawn = scores.figure(
@@ -114,10 +128,6 @@ def _scores(job: job_pb2.Job, report: report_pb2.Report) -> None:
             )
             draw(drawn, criterion)
     st.caption(f"The star is the recommended fit. Intervals: {report.interval_method}.")
-    draw(
-        counted.figure(report.covariances, job.spec.n_experiments, report.min_members, theme=theme()),
-        "counted",
-    )
 
 
 def _stability(client: Client, job: job_pb2.Job, report: report_pb2.Report) -> None:

@@ -14,7 +14,7 @@ from ui.views.theme import theme
 from ui.watches import Live
 from ui.words import count, duration
 
-__all__ = ["ENDED", "header", "live", "scores"]
+__all__ = ["ENDED", "header", "live", "report_age", "scores"]
 
 # In the session: the job that was seen to end, whose report is shown next.
 ENDED = "job-seen-to-end"
@@ -64,6 +64,28 @@ def scores(job: job_pb2.Job) -> None:
             theme=theme(),
         )
         st.plotly_chart(figure, theme=None, key="live-scores", config={"displaylogo": False})
+
+
+@st.fragment(run_every=_SCORES_SECONDS)
+def report_age(job: job_pb2.Job) -> None:
+    """How much of the job its report is of, and a button for a newer one once there is more.
+
+    The report itself stays as it was drawn: plots that change under the reader's hand cannot be read.
+    """
+    with sentences():
+        now = live(job)
+        if now is None:
+            return
+        drawn, counts = ended_count(job.task_counts), now.job.task_counts
+        more = ended_count(counts) - drawn
+        with st.container(horizontal=True, vertical_alignment="center"):
+            said = f"Preliminary: of the {drawn:,} of {count(counts.total, 'task')} that had ended"
+            since = f", and {more:,} more have ended since." if more > 0 else "."
+            st.caption(f"{said} when this was drawn{since}", width="content")
+            if more > 0 and st.button(
+                "Draw it anew", icon=":material/refresh:", key="draw-anew", type="tertiary"
+            ):
+                st.rerun()
 
 
 def pace(now: Live) -> str:

@@ -51,6 +51,16 @@ def draw(client: Client, job: job_pb2.Job, task: str, min_members: int | None = 
             on_click="ignore",
             help="Weights, centers and covariances in your units, to label new rows with.",
         )
+        st.download_button(
+            "Model (ONNX)",
+            partial(fetching.onnx_file, client, task),
+            file_name=f"{stem}-model.onnx",
+            mime="application/octet-stream",
+            icon=":material/deployed_code:",
+            key=f"download-onnx-{task}",
+            on_click="ignore",
+            help="The same for ONNX runtimes, which exist for most languages: rows in, labels out.",
+        )
 
 
 def _stem(name: str) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kmeans.v1 import job_pb2
+from kmeans.v1 import job_pb2, task_pb2
 
 from kmeans_client import Client
 from tests.gated_fits import GatedFits
@@ -133,3 +133,39 @@ def test_every_view_of_a_finished_job_is_drawn(open_page: Any, submit: Any, fini
     for view in ("Report", "Progress", "Tasks", "Task"):
         app = page(open_page, job, view=view)
         assert not app.error, (view, [error.value for error in app.error])
+
+
+def test_a_running_job_has_a_report_that_says_of_what_it_is(
+    open_page: Any, submit: Any, client: Client, fits: GatedFits
+) -> None:
+    fits.close(after=6)
+    job = submit("Held", n_experiments=4)
+    for step in client.watch_job(job.name):
+        if step.job.task_counts.done >= 6:
+            break
+    app = page(open_page, job, view="Report", min_members="1")
+    assert "Preliminary: of the 6 of 48 tasks that had ended when this was drawn." in words(app)
+    assert not has(app, "draw-anew")
+    assert "this may change" in words(app)
+    assert len(app.get("plotly_chart")) == 1
+    client.cancel_job(job.name)
+    fits.open()
+    assert "Preliminary" not in words(page(open_page, job, view="Report"))
+
+
+def test_a_failed_task_says_why(open_page: Any, submit: Any, finish: Any, fits: GatedFits) -> None:
+    fits.failing = {(2, "diag-tied")}
+    job = finish(submit("Broken", n_experiments=1))
+    app = page(open_page, job, view="Task", task="0-2-diag-tied")
+    assert "This task failed: The rows of this test cannot be fitted." in words(app)
+    assert not app.get("plotly_chart")
+    assert not app.get("download_button")
+
+
+def test_a_degenerate_task_says_so(open_page: Any, submit: Any, finish: Any, client: Client) -> None:
+    spec = {"columns": ["a"], "max_k": 9, "n_experiments": 1, "covariances": ["COVARIANCE_SPHER_UNTIED"]}
+    job = finish(submit("Seven values", **spec))
+    assert job.task_counts.degenerate
+    found = next(task for task in client.list_tasks(job.name) if task.state == task_pb2.TASK_STATE_DEGENERATE)
+    app = page(open_page, job, view="Task", task=found.name.rpartition("/")[2])
+    assert "degenerate and never recommended" in "\n".join(each.value for each in app.warning)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import onnxruntime
 import pytest
 from kmeans.v1 import job_pb2
 from streamlit.testing.v1 import AppTest
@@ -90,7 +91,8 @@ def test_no_fit_with_such_clusters_is_said_kindly(fit: Callable[..., job_pb2.Job
     assert page.header[0].value == "No fit has clusters of at least 151 members"
     assert "2 with a cluster below 151 members" in said
     assert said.count("Not part of this job.") == 5
-    assert len(plots(page)) == 3
+    assert "No score to draw" in said
+    assert len(plots(page)) == 1
     assert not page.get("download_button")
 
 
@@ -117,13 +119,14 @@ def test_one_column_is_drawn_as_a_histogram(fit: Callable[..., job_pb2.Job]) -> 
 
 def test_what_is_taken_home(client: Client, job: job_pb2.Job, page: AppTest) -> None:
     labels = {button.proto.label for button in page.get("download_button")}
-    assert labels == {"Labels (CSV)", "Report (HTML)", "Model (JSON)"}
+    assert labels == {"Labels (CSV)", "Report (HTML)", "Model (JSON)", "Model (ONNX)"}
     task = client.get_report(job.name).best.task
-    rows = fetching.label_file(client, task).decode().splitlines()
+    rows = fetching.label_file(client, task).getvalue().decode().splitlines()
     assert len(rows) == 151
     assert rows[8].endswith(",")
     model = json.loads(fetching.model_file(client, task))
     assert len(json.dumps(model)) > 100
+    assert onnxruntime.InferenceSession(fetching.onnx_file(client, task)).get_inputs()
     assert "3 clusters" in fetching.html_file(client, job.name, 30).decode()
 
 
