@@ -222,7 +222,7 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_role("link", name="field.csv")).to_have_count(1)
     page.goto(f"{url}/job?id={identifier}")
-    expect(page.get_by_role("alert")).to_contain_text("does not exist")
+    expect(page.get_by_role("alert")).to_contain_text(identifier)
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (768, False)], ids=["dark", "narrow"])
