@@ -8,6 +8,7 @@ from typing import Any
 import kubernetes_validate
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as monitoring
+from cloudcoil.models.prometheus_operator import v1alpha1 as scraping
 from pydantic import BaseModel, ValidationError
 
 from tests.manifests.rendering import Object
@@ -23,6 +24,7 @@ _MODELS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("keda.sh/v1alpha1", "TriggerAuthentication"): keda.TriggerAuthentication,
     ("monitoring.coreos.com/v1", "PodMonitor"): monitoring.PodMonitor,
     ("monitoring.coreos.com/v1", "PrometheusRule"): monitoring.PrometheusRule,
+    ("monitoring.coreos.com/v1alpha1", "ScrapeConfig"): scraping.ScrapeConfig,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from services.backends.rabbitmq.topology import Topology
@@ -9,6 +11,7 @@ from tests.manifests.arrows import matches
 from tests.manifests.rendering import Object, named, of_kind, pods
 
 Objects = tuple[Object, ...]
+Rendered = Callable[[str], Objects]
 
 
 def selected(objects: Objects, selector: dict[str, Any]) -> list[str]:
@@ -107,7 +110,41 @@ def test_what_is_scraped_are_ports_of_the_pods(objects: Objects) -> None:
     templates = dict(pods(objects))
     for monitor in of_kind(objects, "PodMonitor"):
         names = selected(objects, monitor["spec"]["selector"])
-        assert names == ["gateway", "scheduler", "worker"]
+        expected = {"kmeans": ["gateway", "scheduler", "worker"], "kmeans-rabbitmq": ["rabbitmq"]}
+        assert names == expected[monitor["metadata"]["name"]]
         for name in names:
             ports = {port["name"] for port in templates[name]["spec"]["containers"][0]["ports"]}
             assert {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]} <= ports
+
+
+def test_where_alerts_look_at_rabbitmq_its_queues_are_scraped(objects: Objects) -> None:
+    # Of RabbitMQ's documentation: the series of a queue are told by family, and nowhere but at this path.
+    families = {"queue_coarse_metrics", "queue_consumer_count"}
+    asked = [
+        endpoint
+        for monitor in of_kind(objects, "PodMonitor")
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]
+        if endpoint["port"] == "exporter"
+    ]
+    asked += [config["spec"] for config in of_kind(objects, "ScrapeConfig")]
+    alerts = "rabbitmq_detailed_" in str(of_kind(objects, "PrometheusRule"))
+    assert len(asked) == alerts, "alerts that look at nothing, or figures that nobody looks at"
+    for each in asked:
+        assert each.get("path", each.get("metricsPath")) == "/metrics/detailed"
+        assert set(each["params"]["family"]) == families
+
+
+def test_that_nobody_scrapes_the_queues_is_an_alert_itself(rendered: Rendered) -> None:
+    (rules,) = (
+        each
+        for each in of_kind(rendered("production"), "PrometheusRule")
+        if each["metadata"]["name"] == "kmeans-queue"
+    )
+    expressions = {
+        rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]
+    }
+    unseen = expressions.pop("KMeansQueuesUnseen")
+    looked_at = {name for text in expressions.values() for name in re.findall(r"rabbitmq_detailed_\w+", text)}
+    # The messages that are ready come with all messages, of the same family.
+    for name in looked_at - {"rabbitmq_detailed_queue_messages_ready"}:
+        assert f"absent({name}{{" in unseen

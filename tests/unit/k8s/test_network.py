@@ -50,6 +50,10 @@ FROM_PROMETHEUS: set[Arrow] = {("prometheus", service, METRICS) for service in S
 EXPECTED: dict[str, set[Arrow]] = {
     "local": BASE | TO_OWN_SERVERS,
     "local-keda": BASE | TO_OWN_SERVERS | {("keda", "rabbitmq", 15672)},
+    "local-prometheus": BASE
+    | TO_OWN_SERVERS
+    | FROM_PROMETHEUS
+    | {("keda", "rabbitmq", 15672), ("prometheus", "rabbitmq", 15692)},
     "production": BASE | TO_EXTERNAL_SERVERS | TO_ANY_HTTPS | FROM_INGRESS | FROM_PROMETHEUS,
 }
 
