@@ -147,9 +147,20 @@ def test_who_is_asked_to_end_has_time_for_it(objects: Objects) -> None:
             spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         )
         assert spec["terminationGracePeriodSeconds"] >= grace + hook + 10, name
+    for name in ("gateway", "ui"):
+        (container,) = named(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        assert container["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5, (
+            f"{name} goes while it is still sent calls"
+        )
     told = variables(objects, "worker")
     work = float(told["KMEANS_PART_SECONDS"]) + float(told["KMEANS_BUNDLE_SECONDS"])
     assert float(told["KMEANS_SHUTDOWN_GRACE_SECONDS"]) > work
+
+
+def test_who_waits_for_servers_is_not_started_over_and_over(objects: Objects) -> None:
+    # Longer than large images take to come; a process that gave up would meet CrashLoopBackOff.
+    for name in sorted(SERVICES):
+        assert float(variables(objects, name)["KMEANS_STARTUP_SECONDS"]) >= 1800, name
 
 
 def test_a_worker_has_a_processor_for_each_of_its_slots(objects: Objects) -> None:

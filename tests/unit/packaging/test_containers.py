@@ -65,9 +65,10 @@ def test_our_containers_may_do_nothing_they_need_not() -> None:
         assert set(service["depends_on"]) == {"mongodb", "rabbitmq", "s3"}
 
 
-def test_a_worker_has_time_to_hand_back_its_work() -> None:
-    grace = compose()["services"]["worker"]["stop_grace_period"]
-    assert float(grace.removesuffix("s")) > Settings.model_fields["shutdown_grace_seconds"].default
+def test_who_is_asked_to_end_has_time_for_it() -> None:
+    for name in OURS:
+        grace = compose()["services"][name]["stop_grace_period"]
+        assert float(grace.removesuffix("s")) > Settings.model_fields["shutdown_grace_seconds"].default
 
 
 def test_the_image_copies_what_exists_and_runs_as_nobody() -> None:
