@@ -196,10 +196,11 @@ class TaskStore(Protocol):
     def claim_tasks(
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
     ) -> tuple[TaskKey, ...]:
-        """Take those that are PENDING, or RUNNING with a lease that ended before now.
+        """Take those that are PENDING.
 
         They become RUNNING under this attempt (attempts + 1, started_at = now). Atomic per task: of two
-        claims at once, one gets it. Unknown keys, tasks of ended jobs and tasks with parts are passed over.
+        claims at once, one gets it. Unknown keys, tasks of ended jobs and tasks with parts are passed over,
+        and RUNNING ones even where their lease has ended: `expire_leases` sets those back, and counts it.
         """
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:

@@ -134,6 +134,7 @@ class Gateway:
             threads // 2,
             "KMEANS_RPC_THREADS",
             per_owner=share_of(threads // 2, is_shared=is_shared),
+            reason="TOO_MANY_STREAMS",
         )
         limits = OwnerLimits(settings.max_owner_jobs, settings.max_owner_tasks, settings.max_owner_bytes)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
@@ -164,6 +165,7 @@ class Gateway:
                     settings.max_watches,
                     "KMEANS_MAX_WATCHES",
                     per_owner=share_of(settings.max_watches, is_shared=is_shared),
+                    reason="TOO_MANY_STREAMS",
                 ),
                 transfers=transfers,
             ),

@@ -34,7 +34,7 @@ class Slots:
         setting: str,
         *,
         per_owner: int | None = None,
-        reason: str = "TOO_MANY_STREAMS",
+        reason: str,
     ) -> None:
         """Allow `count` calls at once; the refusal names `kind`, a plural, and the setting to raise.
 

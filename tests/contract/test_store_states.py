@@ -105,7 +105,7 @@ class StoreMachine(RuleBasedStateMachine):
     def claim(self, numbers: set[int], letter: str, seconds: int) -> None:
         attempt_id = self.attempt(letter)
         until = self.now + timedelta(seconds=seconds)
-        free = [key for key in self.pick(numbers) if self.run[key].is_free(self.now)]
+        free = [key for key in self.pick(numbers) if self.run[key].state is TaskState.PENDING]
         claimed = self.store.claim_tasks(self.pick(numbers), attempt_id, until, self.now)
         assert list(claimed) == free
         for key in free:

@@ -89,11 +89,13 @@ def test_a_claim_may_span_jobs(store: Store) -> None:
     assert store.get_job(two.id).revision == store.get_task(twos[0]).revision
 
 
-def test_a_lease_that_ended_can_be_claimed(store: Store) -> None:
-    _, keys = start_job(store, 1)
+def test_a_lease_that_ended_is_counted_before_its_task_is_claimed_again(store: Store) -> None:
+    job, keys = start_job(store, 1)
     claim(store, keys, "a")
-    assert store.claim_tasks(keys, "b", LATER + MILLISECOND, LATER) == ()
     after = LATER + MILLISECOND
+    assert store.claim_tasks(keys, "b", after, after) == ()
+    store.expire_leases(after)
+    assert store.suspect_tasks(job.id) == keys
     assert store.claim_tasks(keys, "b", after, after) == keys
     task = store.get_task(keys[0])
     assert (task.attempt_id, task.attempts, task.started_at) == ("b", 2, after)
@@ -103,6 +105,7 @@ def test_a_lost_attempt_writes_nothing(store: Store) -> None:
     job, keys = start_job(store, 1)
     claim(store, keys, "a")
     after = LATER + MILLISECOND
+    store.expire_leases(after)
     store.claim_tasks(keys, "b", after, after)
     before = store.get_task(keys[0])
     assert store.finish_tasks("a", [done(keys[0])], after) == ()
@@ -149,6 +152,7 @@ def test_renew_extends_every_running_task_of_the_attempt(store: Store) -> None:
     assert store.renew_lease("a", far) == 2
     assert [store.get_task(key).lease_until for key in keys] == [None, far, far, LATER]
     assert store.renew_lease("nobody", far) == 0
+    store.expire_leases(LATER + MILLISECOND)
     assert store.claim_tasks(keys, "c", far, LATER + MILLISECOND) == keys[3:]
 
 

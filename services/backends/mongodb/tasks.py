@@ -81,7 +81,7 @@ class MongoTasks:
             "lease_until": lease_until,
             "started_at": now,
         }
-        return self._change_named(keys, _is_free_at(now), {"$set": claimed, "$inc": {"attempts": 1}}, now)
+        return self._change_named(keys, _is_pending, {"$set": claimed, "$inc": {"attempts": 1}}, now)
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
         """See the port."""
@@ -250,13 +250,15 @@ def _is_lost_often(losses: int) -> Callable[[Document], bool]:
     return is_lost_often
 
 
+def _is_pending(record: Document) -> bool:
+    return not record["n_parts"] and record["state"] == TaskState.PENDING.value
+
+
 def _is_free_at(now: datetime) -> Callable[[Document], bool]:
     def is_free(record: Document) -> bool:
-        if record["n_parts"]:
-            return False
         if record["state"] == TaskState.RUNNING.value:
-            return bool(record["lease_until"] < now)
-        return bool(record["state"] == TaskState.PENDING.value)
+            return not record["n_parts"] and bool(record["lease_until"] < now)
+        return _is_pending(record)
 
     return is_free
 

@@ -20,6 +20,7 @@ from services.core.tasks import TaskKey, TaskOutcome, lost_too_often
 
 __all__ = ["SqliteTasks"]
 
+_PENDING = f"{RUNNABLE} AND state = 'pending'"
 _FREE = f"{RUNNABLE} AND (state = 'pending' OR state = 'running' AND lease_until < ?)"
 _RELEASED = "state = 'pending', attempt_id = '', lease_until = NULL"
 _TO_PENDING = f"{_RELEASED}, published_at = NULL"
@@ -48,7 +49,7 @@ class SqliteTasks:
         """See the port."""
         # Tasks of ended jobs need no look of their own: ending a job leaves none of them free.
         with self._database.write() as transaction:
-            free = matching(transaction, keys, _FREE, (to_micros(now),))
+            free = matching(transaction, keys, _PENDING, ())
             change(
                 transaction,
                 free,

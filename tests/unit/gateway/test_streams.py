@@ -15,7 +15,7 @@ from services.gateway.slots import Slots, Turn, share_of
 
 
 def test_slots_are_given_back_however_the_call_ends() -> None:
-    slots = Slots("watches", 1, "KMEANS_MAX_WATCHES")
+    slots = Slots("watches", 1, "KMEANS_MAX_WATCHES", reason="TOO_MANY_STREAMS")
     with slots.take(), pytest.raises(LimitExceeded) as refused, slots.take():
         pass
     assert refused.value.reason == "TOO_MANY_STREAMS"
@@ -26,7 +26,13 @@ def test_slots_are_given_back_however_the_call_ends() -> None:
 
 
 def test_one_owner_has_its_share_and_no_more() -> None:
-    slots = Slots("watches", 4, "KMEANS_MAX_WATCHES", per_owner=share_of(4, is_shared=True))
+    slots = Slots(
+        "watches",
+        4,
+        "KMEANS_MAX_WATCHES",
+        per_owner=share_of(4, is_shared=True),
+        reason="TOO_MANY_STREAMS",
+    )
     with ExitStack() as held:
         held.enter_context(slots.take("ann"))
         held.enter_context(slots.take("ann"))
