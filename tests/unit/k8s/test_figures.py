@@ -94,6 +94,24 @@ def test_every_series_asked_for_is_told_with_these_labels_and_values() -> None:
     assert ours - asked == set(), "told, and shown nowhere"
 
 
+def test_an_alert_on_a_quantile_can_fire() -> None:
+    """A quantile is never told to be above the last bucket but one, the one without an end."""
+    instruments = Observation("worker").instruments
+    bounds = {
+        metric._name: metric._upper_bounds[-2]
+        for metric in vars(instruments).values()
+        if getattr(metric, "_type", "") == "histogram"
+    }
+    limited = [
+        found.groups()
+        for rule in rules()
+        if (found := re.search(r"histogram_quantile\(.*?(kmeans_\w+)_bucket.*> (\d+)$", rule["expr"]))
+    ]
+    assert {name for name, _ in limited} == {"kmeans_claim_latency_seconds", "kmeans_rpc_duration_seconds"}
+    for name, threshold in limited:
+        assert float(threshold) < bounds[name], name
+
+
 def test_alerts_say_what_is_wrong_and_what_to_do() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in {"warning", "critical"}

@@ -98,6 +98,8 @@ def test_the_member_of_the_replica_set_finds_itself_without_dns(trial: Objects) 
 def test_erlang_does_not_make_room_for_every_file_of_the_node(trial: Objects) -> None:
     (container,) = of_pods(trial, "rabbitmq")["containers"]
     assert {"name": "ERL_FLAGS", "value": "+Q 65536"} in container["env"]
+    composed = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["rabbitmq"]
+    assert composed["environment"]["ERL_FLAGS"] == "+Q 65536"
 
 
 def test_a_trial_fits_a_small_machine(rendered: Any, overlay: str) -> None:
