@@ -14,6 +14,7 @@ import typer.main
 from services.cli.main import app
 from services.core.settings import Settings
 from tests.manifests.rendering import Object, named, of_kind, pods
+from ui.server import DEFAULT_PORT, flags
 
 ROOT = Path(__file__).parents[3]
 SERVICES = {"gateway", "scheduler", "worker"}
@@ -166,6 +167,27 @@ def test_who_waits_for_servers_is_not_started_over_and_over(objects: Objects) ->
 def test_a_worker_has_a_processor_for_each_of_its_slots(objects: Objects) -> None:
     (container,) = named(objects, "Deployment", "worker")["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["cpu"] == variables(objects, "worker")["KMEANS_WORKER_SLOTS"]
+
+
+def test_the_largest_upload_fits_twice(objects: Objects) -> None:
+    """A pod that fills its /tmp is evicted, and one that fills its memory is killed."""
+    largest = {"gateway": int(variables(objects, "gateway")["KMEANS_MAX_UPLOAD_BYTES"])}
+    (told,) = (flag for flag in flags("0.0.0.0", DEFAULT_PORT) if flag.startswith("--server.maxUploadSize="))
+    largest["ui"] = int(told.partition("=")[2]) * 2**20
+    for name, size in largest.items():
+        spec = named(objects, "Deployment", name)["spec"]["template"]["spec"]
+        (tmp,) = (volume for volume in spec["volumes"] if volume["name"] == "tmp")
+        limits = spec["containers"][0]["resources"]["limits"]
+        room = gibibytes(tmp["emptyDir"]["sizeLimit"])
+        assert room > 2 * size / 2**30, name
+        assert gibibytes(limits["ephemeral-storage"]) > room, name
+        if name == "ui":
+            assert gibibytes(limits["memory"]) > 2 * size / 2**30
+
+
+def gibibytes(quantity: str) -> float:
+    assert quantity.endswith("Gi"), quantity
+    return float(quantity.removesuffix("Gi"))
 
 
 def test_all_run_one_image_of_a_version_and_a_command_that_exists(objects: Objects) -> None:
