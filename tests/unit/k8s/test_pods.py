@@ -125,6 +125,13 @@ def test_every_required_setting_is_set_and_every_value_is_right(objects: Objects
     Settings.model_validate(plain)
 
 
+def test_a_changed_setting_is_a_new_rollout(objects: Objects) -> None:
+    for name in sorted(SERVICES):
+        (container,) = named(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"]
+        (source,) = container["envFrom"]
+        assert re.fullmatch(r"kmeans-settings-[a-z0-9]{10}", source["configMapRef"]["name"]), name
+
+
 def test_every_secret_key_is_there_or_documented(objects: Objects, overlay: str) -> None:
     made = {each["metadata"]["name"]: set(each["data"]) for each in of_kind(objects, "Secret")}
     deploy = (ROOT / "docs" / "deploy.md").read_text()
