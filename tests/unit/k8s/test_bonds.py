@@ -8,7 +8,7 @@ from typing import Any
 
 from services.backends.rabbitmq.topology import Topology
 from tests.manifests.arrows import matches
-from tests.manifests.rendering import Object, named, of_kind, pods
+from tests.manifests.rendering import K8S, Object, named, of_kind, pods
 
 Objects = tuple[Object, ...]
 Rendered = Callable[[str], Objects]
@@ -90,6 +90,21 @@ def test_every_ingress_leads_to_a_port_of_a_service(objects: Objects) -> None:
                 backend = path["backend"]["service"]
                 service = named(objects, "Service", backend["name"])
                 assert backend["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+
+
+def test_every_secret_that_is_brought_along_is_documented(objects: Objects) -> None:
+    made = {each["metadata"]["name"] for each in of_kind(objects, "Secret")}
+    named_ones = {
+        entry["secretName"] for each in of_kind(objects, "Ingress") for entry in each["spec"]["tls"]
+    }
+    named_ones |= {
+        volume["secret"]["secretName"]
+        for _, template in pods(objects)
+        for volume in template["spec"]["volumes"]
+        if "secret" in volume
+    }
+    deploy = (K8S.parent / "docs" / "deploy.md").read_text()
+    assert {name for name in named_ones - made if f"| `{name}` |" not in deploy} == set()
 
 
 def test_the_scaler_and_the_alerts_look_at_queues_that_exist(objects: Objects) -> None:
