@@ -110,6 +110,11 @@ def test_a_mistake_in_looking_leaves_nobody_waiting(watch: RevisionWatch, revisi
     revisions.error = None
     with ThreadPoolExecutor(1) as threads:
         assert threads.submit(watch.wait, "a", 0, LONG).result(60) == 1
+    # The thread of the mistake ends within this test, which alone expects its last words.
+    watch.close()
+    for thread in threading.enumerate():
+        if thread.ident in revisions.threads:
+            thread.join(60)
 
 
 def test_close_sends_everybody_away(watch: RevisionWatch, revisions: Revisions) -> None:
