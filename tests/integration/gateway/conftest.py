@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from services.core.planning import plan_tasks, task_seed
 from services.core.ports import ObjectStore, Store, TaskQueue
 from services.core.settings import Settings
 from services.core.tasks import TaskKey, TaskOutcome, TaskResult, TaskState
+from services.gateway import jobs as gateway_jobs
 from services.gateway.server import Gateway
 from services.tables import load_matrix
 
@@ -253,3 +255,23 @@ def settle() -> Callable[[Callable[[], bool]], None]:
             assert datetime.now(UTC) < deadline, "it never came to be"
 
     return wait
+
+
+@pytest.fixture
+def calls_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[], threading.Event]:
+    """Set when the gateway knows that the newest call of JobService ended; `cancel` does not wait for it."""
+    contexts: list[grpc.ServicerContext] = []
+    owner_of = gateway_jobs.owner_of
+
+    def noted(context: grpc.ServicerContext) -> str:
+        contexts.append(context)
+        return owner_of(context)
+
+    def of_newest() -> threading.Event:
+        ended = threading.Event()
+        if not contexts[-1].add_callback(ended.set):
+            ended.set()
+        return ended
+
+    monkeypatch.setattr(gateway_jobs, "owner_of", noted)
+    return of_newest

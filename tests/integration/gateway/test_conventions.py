@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -14,7 +15,6 @@ from kmeans_client.channel import open_channel
 from kmeans_client.errors import translated
 from services.core.jobs import JobFilter
 from services.core.pages import MAX_PAGE_SIZE, PageRequest
-from services.gateway import jobs as gateway_jobs
 from services.gateway.server import _OPTIONS, Gateway
 
 J = job_service_pb2
@@ -86,15 +86,16 @@ def test_a_token_belongs_to_its_listing(job: str, dataset: Any, client: Client, 
 
 
 def test_what_nobody_waits_for_any_more_is_not_begun(
-    dataset: Any, jobs: Any, backends: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    dataset: Any,
+    jobs: Any,
+    backends: Any,
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+    calls_end: Callable[[], threading.Event],
 ) -> None:
     """The store is slow, the deadline passes meanwhile: no job is made for a client that has gone."""
-    asked, gone, go_on, answered = (threading.Event() for _ in range(4))
-    read, owner_of = backends.store.get_dataset, gateway_jobs.owner_of
-
-    def told_when_it_ends(context: grpc.ServicerContext) -> str:
-        context.add_callback(gone.set)
-        return owner_of(context)
+    asked, go_on, answered = (threading.Event() for _ in range(3))
+    read = backends.store.get_dataset
 
     def slowly(dataset_id: str) -> Any:
         asked.set()
@@ -105,12 +106,12 @@ def test_what_nobody_waits_for_any_more_is_not_begun(
             answered.set()
 
     monkeypatch.setattr(backends.store, "get_dataset", slowly)
-    monkeypatch.setattr(gateway_jobs, "owner_of", told_when_it_ends)
     request = J.CreateJobRequest(spec=job_pb2.JobSpec(dataset=dataset.name))
     call = jobs.CreateJob.future(request, timeout=60)
     assert asked.wait(60)
+    ended = calls_end()
     call.cancel()
-    assert gone.wait(60)
+    assert ended.wait(60)
     go_on.set()
     assert answered.wait(60)
     gateway.stop(60)  # returns when no thread works for a call any more

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,7 +101,12 @@ def test_labels_are_those_that_were_scored(
 
 @pytest.mark.parametrize("method", ["StreamLabels", "ExportLabels"])
 def test_labels_that_nobody_waits_for_are_not_computed(
-    client: Client, jobs: Any, fitted: Any, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, method: str
+    jobs: Any,
+    fitted: Any,
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+    calls_end: Callable[[], threading.Event],
+    method: str,
 ) -> None:
     """The client goes away between two blocks of rows: no further block is labelled for it."""
     job, _ = fitted
@@ -118,7 +124,9 @@ def test_labels_that_nobody_waits_for_are_not_computed(
     request = getattr(job_service_pb2, f"{method}Request")(name=job.name, min_members=5)
     call = getattr(jobs, method)(request, timeout=60)
     assert labelling.wait(60)
+    ended = calls_end()
     call.cancel()
+    assert ended.wait(60)
     go_on.set()
     gateway.stop(60)  # returns when no thread works for a call any more
     assert assigned == [10]
