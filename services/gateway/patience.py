@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -76,24 +76,13 @@ class Patience:
         Raises:
             CallIdle: none came in time.
         """
+        # One is read ahead: it arrives while the one before it is worked on.
+        ahead = self._readers.submit(next, requests, None)
         while True:
-            future = self._readers.submit(next, requests, None)
-            end = self._seconds() + self._idle_seconds
-            while True:
-                try:
-                    request = future.result(min(self._look_seconds, max(0.0, end - self._seconds())))
-                    break
-                except TimeoutError:
-                    check()
-                    if self._seconds() >= end:
-                        # It ends with the call.
-                        raise CallIdle(
-                            f"Nothing came for {self._idle_seconds:g} s, and the call was ended. Make it "
-                            "again, and send without such pauses.",
-                            metadata={"idle_seconds": f"{self._idle_seconds:g}"},
-                        ) from None
+            request = self._wait_for(ahead, check)
             if request is None:
                 return
+            ahead = self._readers.submit(next, requests, None)
             yield request
 
     @contextmanager
@@ -108,6 +97,21 @@ class Patience:
         if self._watchdog is not None:
             self._watchdog.join()
         self._readers.shutdown()
+
+    def _wait_for(self, ahead: Future[R | None], check: Callable[[], None]) -> R | None:
+        end = self._seconds() + self._idle_seconds
+        while True:
+            try:
+                return ahead.result(min(self._look_seconds, max(0.0, end - self._seconds())))
+            except TimeoutError:
+                check()
+                if self._seconds() >= end:
+                    # It ends with the call.
+                    raise CallIdle(
+                        f"Nothing came for {self._idle_seconds:g} s, and the call was ended. Make it "
+                        "again, and send without such pauses.",
+                        metadata={"idle_seconds": f"{self._idle_seconds:g}"},
+                    ) from None
 
     @contextmanager
     def _bounded(
