@@ -30,12 +30,6 @@ def count(requests: Iterator[Any], _: Any) -> Any:
     return EMPTY
 
 
-def flood(*_: Any) -> Iterator[bytes]:
-    """Far more than fits on the way, but not without an end: a test may read it by mistake."""
-    for _ in range(64):
-        yield LARGE
-
-
 @pytest.fixture
 def patience() -> Iterator[Patience]:
     patience = Patience(0.2, THREADS)
@@ -44,7 +38,19 @@ def patience() -> Iterator[Patience]:
 
 
 @pytest.fixture
-def channel(patience: Patience) -> Iterator[grpc.Channel]:
+def floods() -> threading.Semaphore:
+    """Released whenever the answer to a call of `Down` begins."""
+    return threading.Semaphore(0)
+
+
+@pytest.fixture
+def channel(patience: Patience, floods: threading.Semaphore) -> Iterator[grpc.Channel]:
+    def flood(*_: Any) -> Iterator[bytes]:
+        """Far more than fits on the way, but not without an end: a test may read it by mistake."""
+        floods.release()
+        for _ in range(64):
+            yield LARGE
+
     methods = {
         "One": grpc.unary_unary_rpc_method_handler(lambda *_: EMPTY, empty_pb2.Empty.FromString, bytes_of),
         "Down": grpc.unary_stream_rpc_method_handler(flood, empty_pb2.Empty.FromString),
@@ -120,9 +126,12 @@ def test_streams_that_pause_for_too_long_are_told_so(
         assert error.metadata == {"idle_seconds": "0.2"}
 
 
-def test_downloads_that_nobody_takes_leave_the_threads(channel: grpc.Channel) -> None:
-    calls = [channel.unary_stream("/kmeans.v1.Fake/Down")(b"") for _ in range(THREADS + 1)]
-    # Both threads are held until a call is ended, by whichever came first.
+def test_downloads_that_nobody_takes_leave_the_threads(
+    channel: grpc.Channel, floods: threading.Semaphore
+) -> None:
+    calls = [channel.unary_stream("/kmeans.v1.Fake/Down")(b"") for _ in range(THREADS)]
+    assert all(floods.acquire(timeout=60) for _ in calls)
+    # Every thread is held until a call is ended.
     served(channel)
     assert "CANCELLED" in [ending(call) for call in calls]
 
