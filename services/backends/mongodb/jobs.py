@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
+from typing import Any
 
 from pymongo import ASCENDING
 from pymongo.client_session import ClientSession
@@ -14,7 +15,6 @@ from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import (
-    WHOLES,
     WITHOUT_MODEL,
     job_record,
     read_job_record,
@@ -157,14 +157,7 @@ class MongoJobs:
         # Revisions are committed in their order and whole, and a task only ever moves to a later one.
         # A cursor that goes up therefore omits none, even where tasks move while it reads.
         with self._database.calls() as collections:
-            records = list(
-                collections.tasks.find(
-                    {"job_id": job_id, "revision": {"$gt": revision}, **WHOLES},
-                    WITHOUT_MODEL,
-                    sort=_BY_REVISION,
-                    limit=limit,
-                )
-            )
+            records = list(itertools.islice(_changed(collections, job_id, {"$gte": revision + 1}), limit))
             if len(records) == limit:
                 # Tasks changed together share a revision. A cut among them would lose the rest of them
                 # to a caller that goes on from the last revision it saw. Those already read stay in the
@@ -172,13 +165,18 @@ class MongoJobs:
                 last = records[-1]["revision"]
                 seen = {record["_id"] for record in records}
                 records += (
-                    record
-                    for record in collections.tasks.find(
-                        {"job_id": job_id, "revision": last, **WHOLES}, WITHOUT_MODEL, sort=_BY_REVISION
-                    )
-                    if record["_id"] not in seen
+                    record for record in _changed(collections, job_id, last) if record["_id"] not in seen
                 )
         return tuple(map(read_task_record, records))
+
+
+def _changed(collections: Collections, job_id: str, revision: Any) -> Iterator[Document]:
+    """The whole tasks of these revisions, by revision and key; parts are left out here, not by the server,
+    for whose index that would be one condition too many.
+    """
+    wanted = {"job_id": job_id, "revision": revision}
+    with collections.tasks.find(wanted, WITHOUT_MODEL, sort=_BY_REVISION) as found:
+        yield from (record for record in found if record["n_starts"] == 0)
 
 
 def fetch_job(collections: Collections, job_id: str, session: ClientSession | None = None) -> Job:

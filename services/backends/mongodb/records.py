@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.backends.documents import (
     Document,
@@ -22,17 +22,21 @@ from services.core.jobs import Job, JobState
 from services.core.tasks import Part, Task, TaskKey, TaskState
 
 __all__ = [
+    "EPOCH",
     "KEY_FIELDS",
     "NEW_TASK",
     "PARTS",
     "RUNNABLE",
+    "STANDING_FIELDS",
     "WHOLES",
     "WITHOUT_MODEL",
+    "Standing",
     "dataset_record",
     "job_record",
     "read_dataset_record",
     "read_job_record",
     "read_key_record",
+    "read_standing_record",
     "read_task_record",
     "task_record",
     "to_millis",
@@ -45,6 +49,7 @@ WHOLES: Mapping[str, Any] = {"n_starts": 0}
 WITHOUT_MODEL: Mapping[str, Any] = {"model": False}
 RUNNABLE: Mapping[str, Any] = {"n_parts": 0}
 PARTS: Mapping[str, Any] = {"n_starts": {"$gt": 0}}
+STANDING_FIELDS = ("revision", "state", "n_starts", "n_parts", "losses")
 
 # A task that nobody has claimed, and what a retry sets back to: all but what tells of earlier claims.
 NEW_TASK: Mapping[str, Any] = {
@@ -61,13 +66,23 @@ NEW_TASK: Mapping[str, Any] = {
     "model": None,
 }
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+
+class Standing(NamedTuple):
+    """What there is to count of a task or a part: whether it counts as a task, is run, and was lost."""
+
+    revision: int
+    state: TaskState
+    is_whole: bool
+    is_runnable: bool
+    was_lost: bool
 
 
 def to_millis(time: datetime) -> int:
     """Milliseconds since 1970-01-01 UTC: what a BSON date holds."""
-    return (time - _EPOCH) // _MILLISECOND
+    return (time - EPOCH) // _MILLISECOND
 
 
 def dataset_record(dataset: Dataset) -> Document:
@@ -151,6 +166,18 @@ def read_key_record(record: Mapping[str, Any]) -> TaskKey:
             record["k"],
             Covariance(record["covariance"]),
             Part(record["first_start"], record["n_starts"]),
+        )
+
+
+def read_standing_record(record: Mapping[str, Any]) -> Standing:
+    """Read the `STANDING_FIELDS` of a task; DataLoss when they are damaged."""
+    with _reading(f"task {record.get('_id')}"):
+        return Standing(
+            record["revision"],
+            TaskState(record["state"]),
+            record["n_starts"] == 0,
+            record["n_parts"] == 0,
+            record["losses"] > 0,
         )
 
 

@@ -56,17 +56,20 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "tasks": [
         IndexModel([("job_id", ASCENDING), *_KEY, *_PART], name="by_key"),
-        IndexModel([("job_id", ASCENDING), ("state", ASCENDING), *_KEY, *_PART], name="by_state"),
+        # By equal values, then by time: so that a count of what is out reads that and nothing else.
         IndexModel(
-            [("job_id", ASCENDING), ("revision", ASCENDING), *_KEY],
-            name="by_revision",
-            partialFilterExpression={"n_starts": 0},
+            [
+                ("job_id", ASCENDING),
+                ("n_parts", ASCENDING),
+                ("state", ASCENDING),
+                ("published_at", ASCENDING),
+                *_KEY,
+                ("first_start", ASCENDING),
+            ],
+            name="waiting",
+            partialFilterExpression={"state": "pending"},
         ),
-        IndexModel(
-            [("job_id", ASCENDING), ("losses", ASCENDING)],
-            name="suspect",
-            partialFilterExpression={"losses": {"$gt": 0}},
-        ),
+        IndexModel([("job_id", ASCENDING), ("revision", ASCENDING), *_KEY], name="by_change"),
         IndexModel([("attempt_id", ASCENDING)], name="running", partialFilterExpression=_RUNNING),
         IndexModel([("lease_until", ASCENDING)], name="leased", partialFilterExpression=_RUNNING),
     ],

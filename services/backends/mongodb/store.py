@@ -10,6 +10,7 @@ from services.backends.mongodb.job_life import MongoJobLife
 from services.backends.mongodb.jobs import MongoJobs
 from services.backends.mongodb.leases import MongoLeases
 from services.backends.mongodb.revisions import RevisionWatch
+from services.backends.mongodb.states import TaskStates
 from services.backends.mongodb.task_listings import MongoTaskListings
 from services.backends.mongodb.tasks import MongoTasks
 from services.backends.mongodb.usage import usage_of
@@ -31,6 +32,7 @@ class MongoStore(MongoDatasets, MongoJobs, MongoJobLife, MongoTasks, MongoTaskLi
         """
         self._database = Database(url)
         self._watch = RevisionWatch(self._revisions)
+        self._states = TaskStates()
         self._database.tell_commits_to(self._watch.look_again)
 
     def owner_usage(self, owner: str) -> OwnerUsage:

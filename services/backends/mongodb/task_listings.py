@@ -13,6 +13,7 @@ from services.backends.mongodb.jobs import fetch_job
 from services.backends.mongodb.models import read_model
 from services.backends.mongodb.positions import behind
 from services.backends.mongodb.records import (
+    EPOCH,
     KEY_FIELDS,
     RUNNABLE,
     WHOLES,
@@ -20,6 +21,7 @@ from services.backends.mongodb.records import (
     read_key_record,
     read_task_record,
 )
+from services.backends.mongodb.states import TaskStates
 from services.backends.sort_keys import read_sort_key
 from services.backends.sqlite.task_rows import bic_column, task_not_found
 from services.core.errors import DataLoss, NotFound
@@ -37,9 +39,10 @@ _BY_BIC = [("bic", DESCENDING), *_BY_KEY]
 class MongoTaskListings:
     """The questions of `services.core.ports.TaskStore`."""
 
-    def __init__(self, database: Database) -> None:
-        """Read tasks from this database."""
+    def __init__(self, database: Database, states: TaskStates) -> None:
+        """Read tasks from this database, whose states `states` remembers."""
         self._database = database
+        self._states = states
 
     def get_task(self, key: TaskKey) -> Task:
         """See the port."""
@@ -104,49 +107,44 @@ class MongoTaskListings:
     def count_tasks(self, job_id: str) -> TaskCounts:
         """See the port."""
         with self._database.calls() as collections:
-            return count_by_state(collections, job_id)
+            return self._states.counts(collections, job_id)
 
     def count_outstanding(self, job_id: str, published_since: datetime) -> int:
         """See the port."""
-        # Two questions that an index answers each; a task claimed in between is counted twice, not left out.
-        published = {"state": "pending", "published_at": {"$gte": published_since}}
         with self._database.calls() as collections:
-            return sum(
-                collections.tasks.count_documents({"job_id": job_id, **state, **RUNNABLE})
-                for state in (published, {"state": "running"})
+            published = collections.tasks.count_documents(
+                {**_waiting(job_id), "published_at": {"$gte": published_since}}
             )
+            # After it: a task claimed in between is counted twice, not left out.
+            return published + self._states.running(collections, job_id)
 
     def unpublished_tasks(self, job_id: str, published_before: datetime, limit: int) -> tuple[TaskKey, ...]:
         """See the port."""
+        # Two questions, to each of which the index has the answer in the order that is asked for.
+        never: Document = {"published_at": None}
+        lost: Document = {"published_at": {"$gte": EPOCH, "$lt": published_before}}
         with self._database.calls() as collections:
-            records = list(
-                collections.tasks.find(
-                    {
-                        "job_id": job_id,
-                        "state": "pending",
-                        **RUNNABLE,
-                        "published_at": {"$not": {"$gte": published_before}},
-                    },
+            found = [
+                read_key_record(record)
+                for when in (never, lost)
+                for record in collections.tasks.find(
+                    {**_waiting(job_id), **when},
                     dict.fromkeys(KEY_FIELDS, True),
                     sort=[*_BY_KEY, ("first_start", ASCENDING)],
                     limit=limit,
                 )
-            )
-        return tuple(map(read_key_record, records))
+            ]
+        return tuple(sorted(found)[:limit])
 
     def suspect_tasks(self, job_id: str) -> tuple[TaskKey, ...]:
         """See the port."""
         with self._database.calls() as collections:
-            records = list(
-                collections.tasks.find(
-                    {"job_id": job_id, "losses": {"$gt": 0}, "state": "pending", **RUNNABLE},
-                    dict.fromkeys(KEY_FIELDS, True),
-                    sort=[*_BY_KEY, ("first_start", ASCENDING)],
-                    # The index of lost tasks, which are few, not that of pending ones.
-                    hint="suspect",
-                )
-            )
-        return tuple(map(read_key_record, records))
+            return self._states.suspects(collections, job_id)
+
+
+def _waiting(job_id: str) -> Document:
+    """What the index `waiting` holds of a job; its fields in the order of the index."""
+    return {"job_id": job_id, **RUNNABLE, "state": TaskState.PENDING.value}
 
 
 def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:
