@@ -124,7 +124,7 @@ class JobStore(Protocol):
     ) -> Job:
         """Set terminal tasks back to PENDING (None: those in ERROR) and the job back to RUNNING.
 
-        What the tasks held (result, model, error, published_at) is cleared; `ended_at` and `failure`
+        What the tasks held (result, model, error, that it was published) is cleared; `ended_at` and `failure`
         of the job too; how often the task was claimed, and when last, stays. All parts of such a task
         are set back with it. Tasks that are PENDING or RUNNING stay as they are. NotFound
         (`TASK_NOT_FOUND`) when a named task does not exist: then nothing changes. Without any task
@@ -215,7 +215,7 @@ class TaskStore(Protocol):
         """Write outcomes where the task is RUNNING under this attempt; return the keys written."""
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
-        """RUNNING tasks of this attempt → PENDING; `published_at` stays, for their bundle goes back too.
+        """RUNNING tasks of this attempt → PENDING; they stay published, for their bundle goes back too.
 
         A second copy of the bundle beside the one that a worker hands back would multiply with
         every failure.

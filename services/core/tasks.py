@@ -157,7 +157,6 @@ class Task:
         attempts: how many times it was claimed; with parts, the part that was claimed most often.
         attempt_id: of the claim that runs it (RUNNING) or ended it; "" for a task with parts.
         lease_until: when a RUNNING task falls back to PENDING unless renewed; None with parts.
-        published_at: when a bundle with it was last confirmed by the queue; None with parts.
         seconds: compute time of the attempt that ended it; with parts, the sum over them.
         error: the reason of an ERROR, a sentence, else "".
     """
@@ -168,7 +167,6 @@ class Task:
     attempts: int = 0
     attempt_id: str = ""
     lease_until: datetime | None = None
-    published_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -32,7 +32,7 @@ class Expected:
     attempt_id: str = ""
     lease_until: datetime | None = None
     attempts: int = 0
-    published: bool = False
+    published: bool = field(default=False, compare=False)
 
     def is_free(self, now: datetime) -> bool:
         if self.state is TaskState.PENDING:
@@ -217,6 +217,15 @@ class StoreMachine(RuleBasedStateMachine):
             assert (task.ended_at is not None) == task.state.is_terminal
 
     @invariant()
+    def the_scheduler_knows_what_is_out(self) -> None:
+        waiting = {key: task.published for key, task in self.run.items() if task.state is TaskState.PENDING}
+        running = sum(task.state is TaskState.RUNNING for task in self.run.values())
+        never = tuple(sorted(key for key, published in waiting.items() if not published))
+        assert self.store.unpublished_tasks(self.job_id, NOW, 100) == never
+        assert self.store.unpublished_tasks(self.job_id, NOW, 2) == never[:2]
+        assert self.store.count_outstanding(self.job_id, NOW) == running + sum(waiting.values())
+
+    @invariant()
     def a_watcher_sees_everything(self) -> None:
         revision = self.store.get_job(self.job_id).revision
         assert revision >= self.revision
@@ -238,13 +247,15 @@ class StoreMachine(RuleBasedStateMachine):
             task.attempt_id,
             task.lease_until,
             task.attempts,
-            task.published_at is not None,
         )
 
 
 def as_watched(task: Task) -> Task:
     """Without the bookkeeping that no watcher is told of."""
-    return replace(task, lease_until=None, published_at=None)
+    return replace(
+        task,
+        lease_until=None,
+    )
 
 
 @pytest.mark.parametrize("n_parts", [(1, 1, 1, 1, 1, 1), (3, 1, 2)], ids=["no parts", "parts"])

@@ -204,8 +204,8 @@ def test_expire_sets_lost_tasks_back(store: Store) -> None:
     assert store.expire_leases(LATER + MILLISECOND) == (one.id,)
     for task in store.all_tasks(one.id)[:2]:
         assert task.state is TaskState.PENDING
-        assert (task.lease_until, task.published_at, task.attempts) == (None, None, 1)
-    assert store.get_task(ones[2]).published_at == NOW
+        assert (task.lease_until, task.attempts) == (None, 1)
+    assert store.unpublished_tasks(one.id, NOW, 10) == ones[:2]
     assert store.get_task(twos[0]).state is TaskState.RUNNING
     assert store.finish_tasks("a", [done(ones[0])], LATER) == ()
     store.claim_tasks(ones[:1], "c", LATER + timedelta(days=1), NOW)
@@ -216,14 +216,16 @@ def test_expire_sets_lost_tasks_back(store: Store) -> None:
 
 
 def test_release_hands_back_what_runs(store: Store) -> None:
-    _, keys = start_job(store, 3)
+    job, keys = start_job(store, 3)
     store.mark_published(keys, NOW)
     claim(store, keys[:2], "a")
     claim(store, keys[2:], "b")
     store.finish_tasks("a", [done(keys[0])], NOW)
     assert store.release_tasks("a", NOW) == (keys[1],)
     task = store.get_task(keys[1])
-    assert (task.state, task.lease_until, task.published_at) == (TaskState.PENDING, None, NOW)
+    assert (task.state, task.lease_until) == (TaskState.PENDING, None)
+    assert store.unpublished_tasks(job.id, NOW, 10) == ()
+    assert store.count_outstanding(job.id, NOW) == 2
     assert store.release_tasks("a", NOW) == ()
     assert store.get_task(keys[2]).state is TaskState.RUNNING
     assert claim(store, keys, "c") == (keys[1],)
@@ -327,7 +329,8 @@ def test_unpublished_tasks_come_by_key(store: Store) -> None:
     assert store.unpublished_tasks(job.id, NOW, 100) == (keys[2], keys[5])
     assert store.unpublished_tasks(job.id, LATER, 100) == (*keys[:3], keys[5])
     assert store.unpublished_tasks(job.id, LATER + MILLISECOND, 100) == (*keys[:4], keys[5])
-    assert [store.get_task(key).published_at for key in keys[:4]] == [NOW, NOW, None, LATER]
+    store.mark_published(keys[:1], LATER)
+    assert store.unpublished_tasks(job.id, LATER, 100) == (*keys[1:3], keys[5])
 
 
 def test_outstanding_tasks_run_or_were_published_lately(store: Store) -> None:

@@ -67,6 +67,7 @@ class Collections:
     jobs: Collection[Document]
     tasks: Collection[Document]
     models: Collection[Document]
+    publications: Collection[Document]
     leases: Collection[Document]
     owners: Collection[Document]
 
@@ -271,6 +272,7 @@ def _collections(database: DriverDatabase[Document]) -> Collections:
         database["jobs"],
         database["tasks"],
         database["models"],
+        database["publications"],
         database["leases"],
         database["owners"],
     )

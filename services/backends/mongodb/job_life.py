@@ -135,7 +135,7 @@ class MongoJobLife:
             # started_at stays: it says when the last attempt began.
             collections.tasks.update_many(
                 {"_id": {"$in": [key.id for key in again]}},
-                {"$set": {**NEW_TASK, "revision": revision}},
+                {"$set": {**NEW_TASK, "revision": revision, "waiting_from": revision}},
                 session=session,
             )
             remove_models(transaction, again)
@@ -189,6 +189,7 @@ def _find(transaction: Transaction, condition: Document) -> list[TaskKey]:
 
 
 def _end(transaction: Transaction, job_id: str, state: JobState, failure: str, now: datetime) -> Job:
+    transaction.collections.publications.delete_many({"job_id": job_id}, session=transaction.session)
     return _set(transaction, job_id, {"state": state.value, "failure": failure, "ended_at": now})
 
 

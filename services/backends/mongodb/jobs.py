@@ -140,6 +140,7 @@ class MongoJobs:
             # First of all the record over which changes of the job conflict.
             collections.jobs.delete_one({"_id": job_id}, session=session)
             collections.models.delete_many({"job_id": job_id}, session=session)
+            collections.publications.delete_many({"job_id": job_id}, session=session)
             collections.tasks.delete_many({"job_id": job_id}, session=session)
             transaction.changed_jobs.add(job_id)
 

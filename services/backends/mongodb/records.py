@@ -22,11 +22,9 @@ from services.core.jobs import Job, JobState
 from services.core.tasks import Part, Task, TaskKey, TaskState
 
 __all__ = [
-    "EPOCH",
     "KEY_FIELDS",
     "NEW_TASK",
     "PARTS",
-    "RUNNABLE",
     "STANDING_FIELDS",
     "WHOLES",
     "WITHOUT_MODEL",
@@ -47,16 +45,15 @@ KEY_FIELDS = ("job_id", "experiment", "k", "covariance", "first_start", "n_start
 WHOLES: Mapping[str, Any] = {"n_starts": 0}
 # The projection that reads tasks: a small model stands in the record of its task.
 WITHOUT_MODEL: Mapping[str, Any] = {"model": False}
-RUNNABLE: Mapping[str, Any] = {"n_parts": 0}
 PARTS: Mapping[str, Any] = {"n_starts": {"$gt": 0}}
-STANDING_FIELDS = ("revision", "state", "n_starts", "n_parts", "losses")
+STANDING_FIELDS = ("revision", "state", "n_starts", "n_parts", "losses", "waiting_from")
 
 # A task that nobody has claimed, and what a retry sets back to: all but what tells of earlier claims.
 NEW_TASK: Mapping[str, Any] = {
     "state": TaskState.PENDING.value,
     "attempt_id": "",
     "lease_until": None,
-    "published_at": None,
+    "published_at": None,  # read by older versions, which noted there what is in publications now
     "ended_at": None,
     "seconds": 0.0,
     "losses": 0,
@@ -66,23 +63,30 @@ NEW_TASK: Mapping[str, Any] = {
     "model": None,
 }
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Standing(NamedTuple):
-    """What there is to count of a task or a part: whether it counts as a task, is run, and was lost."""
+    """What there is to count of a task or a part.
+
+    Attributes:
+        is_whole: whether it counts as a task.
+        is_runnable: whether it is published, claimed and finished itself: it has no parts.
+        waiting_from: the revision at which it last became PENDING other than by being handed back.
+    """
 
     revision: int
     state: TaskState
     is_whole: bool
     is_runnable: bool
     was_lost: bool
+    waiting_from: int
 
 
 def to_millis(time: datetime) -> int:
     """Milliseconds since 1970-01-01 UTC: what a BSON date holds."""
-    return (time - EPOCH) // _MILLISECOND
+    return (time - _EPOCH) // _MILLISECOND
 
 
 def dataset_record(dataset: Dataset) -> Document:
@@ -151,6 +155,7 @@ def task_record(key: TaskKey, n_parts: int, revision: int) -> Document:
         "n_starts": key.part.n_starts,
         "n_parts": n_parts,
         "revision": revision,
+        "waiting_from": revision,
         "attempts": 0,
         "started_at": None,
         **NEW_TASK,
@@ -178,6 +183,8 @@ def read_standing_record(record: Mapping[str, Any]) -> Standing:
             record["n_starts"] == 0,
             record["n_parts"] == 0,
             record["losses"] > 0,
+            # Not in the records of older versions.
+            record.get("waiting_from", 0),
         )
 
 
@@ -193,7 +200,6 @@ def read_task_record(record: Mapping[str, Any]) -> Task:
             attempts=record["attempts"],
             attempt_id=record["attempt_id"],
             lease_until=record["lease_until"],
-            published_at=record["published_at"],
             started_at=record["started_at"],
             ended_at=record["ended_at"],
             seconds=record["seconds"],

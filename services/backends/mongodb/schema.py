@@ -7,6 +7,7 @@
 | tasks | job/experiment/k/covariance | a task, the revision of its last change, its model if small |
 | | the same and @first start+starts | a part of a task (`n_starts` > 0); a task has `n_parts` of them |
 | models | task/model id/number | one chunk of a large encoded model |
+| publications | made up | tasks that were given to the queue at once, and when |
 | leases | name | who holds a named lease, and until when |
 | owners | owner | how often what an owner has was changed under a limit; see `usage` |
 | writers | session | which process changes the store in this session; see `writers` |
@@ -31,6 +32,7 @@ __all__ = ["SCHEMA_VERSION", "prepare_schema"]
 
 SCHEMA_VERSION = 1
 
+_PUBLICATION_SECONDS = 7 * 24 * 3600
 _KEY = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
 _PART = [("first_start", ASCENDING), ("n_starts", ASCENDING)]
 _NEWEST = [("created_at", DESCENDING), ("_id", DESCENDING)]
@@ -56,25 +58,17 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "tasks": [
         IndexModel([("job_id", ASCENDING), *_KEY, *_PART], name="by_key"),
-        # By equal values, then by time: so that a count of what is out reads that and nothing else.
-        IndexModel(
-            [
-                ("job_id", ASCENDING),
-                ("n_parts", ASCENDING),
-                ("state", ASCENDING),
-                ("published_at", ASCENDING),
-                *_KEY,
-                ("first_start", ASCENDING),
-            ],
-            name="waiting",
-            partialFilterExpression={"state": "pending"},
-        ),
         IndexModel([("job_id", ASCENDING), ("revision", ASCENDING), *_KEY], name="by_change"),
         IndexModel([("attempt_id", ASCENDING)], name="running", partialFilterExpression=_RUNNING),
         IndexModel([("lease_until", ASCENDING)], name="leased", partialFilterExpression=_RUNNING),
     ],
     "models": [
         IndexModel([("job_id", ASCENDING), ("task_id", ASCENDING), ("model_id", ASCENDING)], name="by_task"),
+    ],
+    "publications": [
+        IndexModel([("job_id", ASCENDING)], name="by_job"),
+        # What was published so long ago counts as lost anyway.
+        IndexModel([("at", ASCENDING)], name="old", expireAfterSeconds=_PUBLICATION_SECONDS),
     ],
     "leases": [],
     "owners": [],

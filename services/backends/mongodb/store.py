@@ -9,6 +9,7 @@ from services.backends.mongodb.datasets import MongoDatasets
 from services.backends.mongodb.job_life import MongoJobLife
 from services.backends.mongodb.jobs import MongoJobs
 from services.backends.mongodb.leases import MongoLeases
+from services.backends.mongodb.publishing import MongoPublishing
 from services.backends.mongodb.revisions import RevisionWatch
 from services.backends.mongodb.states import TaskStates
 from services.backends.mongodb.task_listings import MongoTaskListings
@@ -19,7 +20,9 @@ from services.core.quotas import OwnerUsage
 __all__ = ["MongoStore"]
 
 
-class MongoStore(MongoDatasets, MongoJobs, MongoJobLife, MongoTasks, MongoTaskListings, MongoLeases):
+class MongoStore(
+    MongoDatasets, MongoJobs, MongoJobLife, MongoTasks, MongoTaskListings, MongoPublishing, MongoLeases
+):
     """`services.core.ports.Store` on one database, which any number of processes share."""
 
     def __init__(self, url: str) -> None:

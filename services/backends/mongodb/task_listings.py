@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pymongo import ASCENDING, DESCENDING
 from pymongo.client_session import ClientSession
 
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database
+from services.backends.mongodb.job_tasks import JobTasks
 from services.backends.mongodb.jobs import fetch_job
 from services.backends.mongodb.models import read_model
 from services.backends.mongodb.positions import behind
 from services.backends.mongodb.records import (
-    EPOCH,
-    KEY_FIELDS,
-    RUNNABLE,
     WHOLES,
     WITHOUT_MODEL,
-    read_key_record,
     read_task_record,
 )
 from services.backends.mongodb.states import TaskStates
@@ -107,44 +102,7 @@ class MongoTaskListings:
     def count_tasks(self, job_id: str) -> TaskCounts:
         """See the port."""
         with self._database.calls() as collections:
-            return self._states.counts(collections, job_id)
-
-    def count_outstanding(self, job_id: str, published_since: datetime) -> int:
-        """See the port."""
-        with self._database.calls() as collections:
-            published = collections.tasks.count_documents(
-                {**_waiting(job_id), "published_at": {"$gte": published_since}}
-            )
-            # After it: a task claimed in between is counted twice, not left out.
-            return published + self._states.running(collections, job_id)
-
-    def unpublished_tasks(self, job_id: str, published_before: datetime, limit: int) -> tuple[TaskKey, ...]:
-        """See the port."""
-        # Two questions, to each of which the index has the answer in the order that is asked for.
-        never: Document = {"published_at": None}
-        lost: Document = {"published_at": {"$gte": EPOCH, "$lt": published_before}}
-        with self._database.calls() as collections:
-            found = [
-                read_key_record(record)
-                for when in (never, lost)
-                for record in collections.tasks.find(
-                    {**_waiting(job_id), **when},
-                    dict.fromkeys(KEY_FIELDS, True),
-                    sort=[*_BY_KEY, ("first_start", ASCENDING)],
-                    limit=limit,
-                )
-            ]
-        return tuple(sorted(found)[:limit])
-
-    def suspect_tasks(self, job_id: str) -> tuple[TaskKey, ...]:
-        """See the port."""
-        with self._database.calls() as collections:
-            return self._states.suspects(collections, job_id)
-
-
-def _waiting(job_id: str) -> Document:
-    """What the index `waiting` holds of a job; its fields in the order of the index."""
-    return {"job_id": job_id, **RUNNABLE, "state": TaskState.PENDING.value}
+            return self._states.ask(collections, job_id, JobTasks.counts)
 
 
 def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:

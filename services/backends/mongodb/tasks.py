@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from pymongo import UpdateMany, UpdateOne
@@ -20,7 +19,7 @@ from services.backends.mongodb.models import (
     write_models,
 )
 from services.backends.mongodb.parts import align
-from services.backends.mongodb.records import KEY_FIELDS, RUNNABLE, read_key_record
+from services.backends.mongodb.records import KEY_FIELDS, read_key_record
 from services.backends.sqlite.task_rows import bic_column
 from services.core.tasks import TaskKey, TaskOutcome, TaskState, lost_too_often
 
@@ -32,13 +31,13 @@ _BOOKKEEPING = dict.fromkeys(
 _RUNNING: Mapping[str, Any] = {"state": TaskState.RUNNING.value}
 # Ids in one statement: a server may compare every record with every id.
 _IDS_AT_ONCE = 64
-_UNFINISHED = [state.value for state in TaskState if not state.is_terminal]
+_CHANGED = ("revision",)
+_WAITING_FROM = ("revision", "waiting_from")
 _RELEASED: Mapping[str, Any] = {
     "state": TaskState.PENDING.value,
     "attempt_id": "",
     "lease_until": None,
 }
-_TO_PENDING: Mapping[str, Any] = {**_RELEASED, "published_at": None}
 
 
 class MongoTasks:
@@ -50,25 +49,6 @@ class MongoTasks:
     def __init__(self, database: Database) -> None:
         """Keep tasks in this database."""
         self._database = database
-
-    def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
-        """See the port. In a transaction, so that one in its way is an error and not waited for."""
-
-        def mark(transaction: Transaction, some: Iterable[TaskKey]) -> None:
-            transaction.collections.tasks.bulk_write(
-                [
-                    UpdateMany(
-                        {**_named(few), "state": {"$in": _UNFINISHED}, **RUNNABLE},
-                        {"$set": {"published_at": now}},
-                    )
-                    for few in _some_at_once(some)
-                ],
-                ordered=False,
-                session=transaction.session,
-            )
-
-        for job_id, of_job in _by_job(keys).items():
-            self._database.change(job_id, partial(mark, some=of_job))
 
     def claim_tasks(
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
@@ -122,7 +102,9 @@ class MongoTasks:
         if max_losses is not None:
             error = _to_error(lost_too_often(max_losses + 1), now)
             given_up = self._change_running(ended, _is_lost_often(max_losses), {"$set": error}, now)
-        lost = self._change_running(ended, _is_run, {"$set": _TO_PENDING, "$inc": {"losses": 1}}, now)
+        lost = self._change_running(
+            ended, _is_run, {"$set": _RELEASED, "$inc": {"losses": 1}}, now, stamps=_WAITING_FROM
+        )
         return tuple(dict.fromkeys(key.job_id for key in (*given_up, *lost)))
 
     def _change_named(
@@ -139,7 +121,12 @@ class MongoTasks:
         return tuple(key for key in dict.fromkeys(keys) if key in changed)
 
     def _change_running(
-        self, indexed: Document, holds: Callable[[Document], bool], update: Document, moved_at: datetime
+        self,
+        indexed: Document,
+        holds: Callable[[Document], bool],
+        update: Document,
+        moved_at: datetime,
+        stamps: Sequence[str] = _CHANGED,
     ) -> tuple[TaskKey, ...]:
         """Change every RUNNING task for which both conditions hold; return them by key.
 
@@ -154,7 +141,7 @@ class MongoTasks:
         return tuple(
             key
             for job_id in job_ids
-            for key in sorted(self._change(job_id, running, _is_of(job_id, holds), update, moved_at))
+            for key in sorted(self._change(job_id, running, _is_of(job_id, holds), update, moved_at, stamps))
         )
 
     def _change(
@@ -164,7 +151,10 @@ class MongoTasks:
         holds: Callable[[Document], bool],
         update: Document,
         moved_at: datetime,
+        stamps: Sequence[str] = _CHANGED,
     ) -> list[TaskKey]:
+        """Change the tasks and set the fields `stamps` to the revision at which that is."""
+
         def change(transaction: Transaction) -> list[TaskKey]:
             revision = transaction.next_revision(job_id)
             changed = [] if revision is None else list(_find(transaction, wanted, holds))
@@ -172,7 +162,7 @@ class MongoTasks:
                 transaction.undo()
                 return []
             # By nothing but `_id`: what was found cannot have changed since, the revision sees to that.
-            stamped = {**update, "$set": {**update["$set"], "revision": revision}}
+            stamped = {**update, "$set": {**update["$set"], **dict.fromkeys(stamps, revision)}}
             transaction.collections.tasks.bulk_write(
                 [UpdateMany(_named(some), stamped) for some in _some_at_once(changed)],
                 ordered=False,

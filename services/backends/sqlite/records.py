@@ -50,7 +50,7 @@ JOB_COLUMNS = (
 )
 KEY_COLUMNS = "job_id, experiment, k, covariance, first_start, n_starts"
 TASK_COLUMNS = (
-    f"{KEY_COLUMNS}, state, revision, attempts, attempt_id, lease_until, published_at, started_at, "
+    f"{KEY_COLUMNS}, state, revision, attempts, attempt_id, lease_until, started_at, "
     "ended_at, seconds, result, error"
 )
 
@@ -160,8 +160,8 @@ def read_key_row(row: Row) -> TaskKey:
 
 def read_task_row(row: Row) -> Task:
     """Read `TASK_COLUMNS`; DataLoss when the row is damaged."""
-    (state, revision, attempts, attempt_id, lease_until, published_at, started_at) = row[6:13]
-    (ended_at, seconds, result, error) = row[13:]
+    (state, revision, attempts, attempt_id, lease_until, started_at) = row[6:12]
+    (ended_at, seconds, result, error) = row[12:]
     key = read_key_row(row[:6])
     with _reading(f"task {key.id}"):
         return Task(
@@ -171,7 +171,6 @@ def read_task_row(row: Row) -> Task:
             attempts=attempts,
             attempt_id=attempt_id,
             lease_until=_from_micros_or_none(lease_until),
-            published_at=_from_micros_or_none(published_at),
             started_at=_from_micros_or_none(started_at),
             ended_at=_from_micros_or_none(ended_at),
             seconds=seconds,
