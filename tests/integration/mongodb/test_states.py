@@ -1,0 +1,118 @@
+"""What a process remembers of the states of tasks never differs from what the database says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from services.backends.mongodb import MongoStore
+from services.backends.mongodb.states import TaskStates
+from services.core.errors import DataLoss
+from services.core.tasks import TaskCounts, TaskKey, TaskState
+from tests.contract.samples import LATER, NOW, claim, complete, done, failed, start_job, start_job_in_parts
+
+Documents = Database[dict[str, Any]]
+Opener = Callable[[], MongoStore]
+
+
+def answers(store: MongoStore, job_id: str) -> tuple[Any, ...]:
+    """All that is answered from what is remembered."""
+    return (
+        store.count_tasks(job_id),
+        store.count_outstanding(job_id, NOW),
+        store.count_outstanding(job_id, LATER),
+        store.unpublished_tasks(job_id, NOW, 100),
+        store.unpublished_tasks(job_id, LATER, 3),
+        store.suspect_tasks(job_id),
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_remembered_is_what_a_new_process_reads(open_store: Opener, seed: int) -> None:
+    writers, scheduler = (open_store(), open_store()), open_store()
+    job, _, units = start_job_in_parts(writers[0], 1, 3, 1, 2, 1, 1)
+    chosen = random.Random(seed)
+
+    def change(store: MongoStore, some: Sequence[TaskKey]) -> None:
+        attempt, time = chosen.choice("abc"), chosen.choice((NOW, LATER))
+        match chosen.randrange(7):
+            case 0:
+                store.mark_published(some, time)
+            case 1 | 2:
+                claim(store, some, attempt)
+            case 3:
+                outcome = chosen.choice((done, failed))
+                held = [key for key in some if store.get_task(key).attempt_id == attempt]
+                store.finish_tasks(attempt, [outcome(key) for key in held if not key.is_part], time)
+            case 4:
+                store.release_tasks(attempt, time)
+            case 5:
+                store.expire_leases(LATER + timedelta(seconds=1))
+            case 6:
+                store.retry_tasks(job.id, [key.whole for key in some], time)
+
+    for _ in range(60):
+        change(chosen.choice(writers), chosen.sample(units, 3))
+        if chosen.random() < 0.7:  # it does not look at every step
+            new = open_store()
+            assert answers(scheduler, job.id) == answers(new, job.id)
+            new.close()
+    assert scheduler.count_tasks(job.id).total == 6
+
+
+def test_a_job_that_is_gone_has_no_tasks(open_store: Opener) -> None:
+    store, other = open_store(), open_store()
+    job, keys = start_job(store, 3)
+    store.mark_published(keys, NOW)
+    assert other.count_tasks(job.id).total == 3
+    store.cancel_job(job.id, NOW)
+    store.delete_job(job.id)
+    other.mark_published(keys, NOW)
+    assert answers(other, job.id) == (TaskCounts(), 0, 0, (), (), ())
+
+
+def test_a_database_that_was_set_back_is_read_anew(open_store: Opener, database: Documents) -> None:
+    store = open_store()
+    job, keys = start_job(store, 3)
+    backup = [list(database[name].find({})) for name in ("jobs", "tasks")]
+    complete(store, keys)
+    assert store.count_tasks(job.id)[TaskState.DONE] == 3
+    for name, records in zip(("jobs", "tasks"), backup, strict=True):
+        database[name].delete_many({})
+        database[name].insert_many(records)
+    assert store.count_tasks(job.id) == TaskCounts({TaskState.PENDING: 3})
+    assert store.unpublished_tasks(job.id, NOW, 10) == keys
+
+
+def test_any_number_of_jobs_is_counted_in_little_memory(open_store: Opener) -> None:
+    store = open_store()
+    remembered = store._states = TaskStates(8)
+    jobs = [start_job(store, 5)[0] for _ in range(4)]
+    for _ in range(2):
+        for job in jobs:
+            assert store.count_tasks(job.id).total == 5
+            assert sum(map(len, remembered._jobs.values())) <= 8
+
+
+def test_publications_that_are_over_do_not_pile_up(store: MongoStore, database: Documents) -> None:
+    job, keys = start_job(store, 6)
+    for key in keys:
+        store.mark_published([key], NOW)
+        claim(store, [key], key.short_id)
+        store.finish_tasks(key.short_id, [done(key)], NOW)
+        # The one that is noted finds those before it over.
+        assert database["publications"].count_documents({}) == 1
+    store.close_job(job.id, NOW)
+    assert database["publications"].count_documents({}) == 0
+
+
+def test_a_damaged_record_is_told_and_not_counted(store: MongoStore, database: Documents) -> None:
+    job, keys = start_job(store, 2)
+    database["tasks"].update_one({"_id": keys[0].id}, {"$set": {"state": "sleeping"}})
+    with pytest.raises(DataLoss, match=keys[0].id):
+        store.count_tasks(job.id)
