@@ -26,6 +26,7 @@ from kmeans_client.credentials import Credentials
 from kmeans_client.errors import KMeansError, Unreachable, translated
 from kmeans_client.names import covariance_value
 from kmeans_client.predictions import PredictionStream
+from kmeans_client.readiness import serves_within
 from kmeans_client.uploads import Progress, UploadStream, remaining_bytes
 from kmeans_client.watching import MAX_RESUMES, watch
 
@@ -113,18 +114,16 @@ class Client:
         self._channel.close()
 
     def wait_until_ready(self, timeout_seconds: float) -> None:
-        """Return once connected; Unreachable when that takes longer."""
-        ready = grpc.channel_ready_future(self._channel)
-        try:
-            ready.result(timeout=timeout_seconds)
-        except grpc.FutureTimeoutError as error:
+        """Return once the service says that it serves; Unreachable when that takes longer.
+
+        A gateway that waits for its own servers can be reached and does not serve yet.
+        """
+        if not serves_within(self._channel, timeout_seconds):
             raise Unreachable(
                 grpc.StatusCode.UNAVAILABLE,
                 "UNREACHABLE",
                 f"No K-Means Service answers at {self.target} within {timeout_seconds:g} s.",
-            ) from error
-        finally:
-            ready.cancel()
+            )
 
     # Datasets
 

@@ -32,10 +32,12 @@ def gateway(
             settings,
             interceptors=telemetry.interceptors,
         )
-        port = server.start(settings.address)
+        port = server.start(settings.address, is_ready=False)
         out, _ = consoles()
         out.print(f"The gateway listens on {settings.address.rpartition(':')[0]}:{port}.", highlight=False)
         # Its threads are gRPC's own: a gateway that answers probes has them.
-        return Running(server.stop, lambda: True)
+        return Running(server.stop, lambda: True, server.announce_ready)
 
-    serve("gateway", read_settings(**({} if address is None else {"address": address})), start)
+    # It listens at once: who calls before the servers are there is told so, and when to try again.
+    settings = read_settings(**({} if address is None else {"address": address}))
+    serve("gateway", settings, start, awaits_servers=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from services.backends.assembly import Backends, open_backends
+from services.backends.awaited import AwaitedBackends
 from services.cli.logs import configure_logs
 from services.cli.signals import Interrupted
 from services.core.backoff import backoff_seconds
@@ -30,22 +31,33 @@ class Running:
     Attributes:
         stop: ends it within so many seconds.
         is_alive: whether it still does its work; answers at once.
+        announce_ready: called once the servers behind it are there, if it was started before.
     """
 
     stop: Callable[[float], None]
     is_alive: Callable[[], bool]
+    announce_ready: Callable[[], None] = lambda: None
 
 
-# Starts a service on open backends.
+# Starts a service on these backends.
 Start = Callable[[Backends, Settings, Telemetry], Running]
 
 _LONGEST_PAUSE_SECONDS = 2.0
+# A service that has never been ready has refused all it was asked: nothing under way is worth waiting for.
+_UNREADY_GRACE_SECONDS = 1.0
 
 _log = structlog.get_logger()
 
 
-def serve(name: str, settings: Settings, start: Start) -> None:
+def serve(name: str, settings: Settings, start: Start, *, awaits_servers: bool = True) -> None:
     """Run a service until SIGTERM or SIGINT, then end it within `settings.shutdown_grace_seconds`.
+
+    Args:
+        name: of the service.
+        settings: which backends, and all else.
+        start: starts it.
+        awaits_servers: start it when its servers are there. Otherwise at once, on backends that raise
+            Unavailable at every use until then.
 
     Raises:
         InvalidInput: a setting is missing, or names a backend that other processes cannot share.
@@ -54,7 +66,7 @@ def serve(name: str, settings: Settings, start: Start) -> None:
     configure_logs(settings.log_level, settings.log_format)
     _check_shared(name, settings)
     with open_telemetry(name, settings) as telemetry, _health(settings) as health:
-        _serve(_log.bind(service=name), settings, start, health, telemetry)
+        _serve(_log.bind(service=name), settings, start, health, telemetry, awaits_servers=awaits_servers)
 
 
 def _serve(
@@ -63,34 +75,41 @@ def _serve(
     start: Start,
     health: HealthServer | None,
     telemetry: Telemetry,
+    *,
+    awaits_servers: bool,
 ) -> None:
+    awaited = AwaitedBackends()
+    backends: Backends | None = None
+    running: Running | None = None
+    grace_seconds = min(_UNREADY_GRACE_SECONDS, settings.shutdown_grace_seconds)
     try:
-        backends = _open_when_there(settings)
-    except Interrupted as signalled:
-        log.info("ended before it began", signal=str(signalled))
-        return
-    try:
+        if not awaits_servers:
+            running = start(awaited.backends, settings, telemetry)
+        opened = backends = _open_when_there(settings, awaited.note)
         observed = replace(
-            backends,
-            store=telemetry.store(backends.store),
-            queue=telemetry.queue(backends.queue),
-            objects=telemetry.objects(backends.objects),
+            opened,
+            store=telemetry.store(opened.store),
+            queue=telemetry.queue(opened.queue),
+            objects=telemetry.objects(opened.objects),
         )
-        running = start(observed, settings, telemetry)
+        if running is None:
+            running = start(observed, settings, telemetry)
+        awaited.open(observed)
+        grace_seconds = settings.shutdown_grace_seconds
+        running.announce_ready()
         if health is not None:
-            health.watch(running.is_alive, lambda: _ping(backends))
-        log.info("service started", queue=backends.queue.name)
-        try:
-            threading.Event().wait()
-        except Interrupted as signalled:
-            log.info("service stops", signal=str(signalled))
+            health.watch(running.is_alive, lambda: _ping(opened))
+        log.info("service started", queue=opened.queue.name)
+        threading.Event().wait()
+    except Interrupted as signalled:
+        log.info("service stops", signal=str(signalled))
+    finally:
         if health is not None:
             health.announce_stop()
-        running.stop(settings.shutdown_grace_seconds)
-    except Interrupted as signalled:
-        log.info("ended while it began", signal=str(signalled))
-    finally:
-        backends.close()
+        if running is not None:
+            running.stop(grace_seconds)
+        if backends is not None:
+            backends.close()
     log.info("service stopped")
 
 
@@ -138,8 +157,11 @@ def _check_shared(name: str, settings: Settings) -> None:
         )
 
 
-def _open_when_there(settings: Settings) -> Backends:
-    """Open the backends; containers start in any order, so servers that are not there yet are awaited."""
+def _open_when_there(settings: Settings, note: Callable[[Unavailable], None]) -> Backends:
+    """Open the backends; containers start in any order, so servers that are not there yet are awaited.
+
+    `note` is told why each attempt failed.
+    """
     deadline = time.monotonic() + settings.startup_seconds
     failures = 0
     while True:
@@ -147,6 +169,7 @@ def _open_when_there(settings: Settings) -> Backends:
             return _open(settings)
         except Unavailable as error:
             failures += 1
+            note(error)
             seconds = backoff_seconds(failures, random.random(), longest_seconds=_LONGEST_PAUSE_SECONDS)
             if time.monotonic() + seconds > deadline:
                 raise type(error)(

@@ -174,10 +174,11 @@ class Gateway:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, _HEALTH, reflection.SERVICE_NAME), self._server)
 
-    def start(self, address: str) -> int:
+    def start(self, address: str, *, is_ready: bool = True) -> int:
         """Listen on HOST:PORT and serve; return the port, chosen freely when it was 0.
 
-        With TLS if the settings name its files, else in plain text.
+        With TLS if the settings name its files, else in plain text. Health says NOT_SERVING until
+        `announce_ready` where the backends are not there yet; calls get what these raise.
 
         Raises:
             InvalidInput: that is not HOST:PORT (`BAD_ADDRESS`).
@@ -196,8 +197,8 @@ class Gateway:
                 {"address": address},
             ) from error
         self._server.start()
-        for service in ("", *SERVICES):
-            self._health.set(service, serving=True)
+        if is_ready:
+            self.announce_ready()
         _log.info(
             "gateway serves",
             address=address,
@@ -223,6 +224,11 @@ class Gateway:
                 "KMEANS_TLS_CERTIFICATE and KMEANS_TLS_KEY are set",
                 address=address,
             )
+
+    def announce_ready(self) -> None:
+        """Say SERVING; of no effect once the end was announced."""
+        for service in ("", *SERVICES):
+            self._health.set(service, serving=True)
 
     def announce_stop(self) -> None:
         """Say NOT_SERVING and send watchers away; other calls are still served. Idempotent."""

@@ -37,6 +37,7 @@ class Shared(Program):
             "KMEANS_STORE_URL": f"sqlite://{self.folder}/shared/jobs.sqlite",
             "KMEANS_OBJECTS_URL": f"file://{self.folder}/shared/objects",
             "KMEANS_SHUTDOWN_GRACE_SECONDS": "20",
+            **self.variables,
         }
 
     def serve(

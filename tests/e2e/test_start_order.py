@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import grpc
 import pytest
-from kmeans.v1 import job_service_pb2, job_service_pb2_grpc
 from pymongo import MongoClient
 
+from kmeans_client import Client, KMeansError
 from tests.chaos.proxy import Proxy
 from tests.e2e.conftest import PATIENCE_SECONDS, await_that
 from tests.e2e.test_processes import NOT_SERVING, SERVING, Shared, health
@@ -68,6 +68,18 @@ def processes(
         drop_database(client, name)
 
 
+def refusal(client: Client) -> KMeansError:
+    with pytest.raises(KMeansError) as refused:
+        client.delete_job(f"jobs/{secrets.token_hex(16)}")
+    return refused.value
+
+
+def assert_unavailable(refused: KMeansError) -> None:
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+    assert refused.retry_after_seconds == 1
+    assert "MongoDB" in refused.message
+
+
 def test_the_order_of_starts_does_not_matter_and_an_outage_kills_nobody(
     processes: Proxied, proxies: dict[str, Proxy], penguins: Path
 ) -> None:
@@ -83,8 +95,13 @@ def test_the_order_of_starts_does_not_matter_and_an_outage_kills_nobody(
         log = next(processes.folder.glob(f"{name}-*.log"))
         await_that(lambda log=log: "waiting for a server" in log.read_text(), f"{name} to wait")
         assert (health(told[name], "liveness"), health(told[name], "readiness")) == (SERVING, NOT_SERVING)
-    proxies["queue"].mend()
-    proxies["store"].mend()
+    with Client(address, timeout_seconds=PATIENCE_SECONDS) as client:
+        await_that(lambda: "MongoDB" in str(refusal(client)), "the gateway to say what it waits for")
+        assert_unavailable(refusal(client))
+        proxies["queue"].mend()
+        proxies["store"].mend()
+        client.wait_until_ready(PATIENCE_SECONDS)
+        assert list(client.list_jobs()) == []
     for name in NAMES:
         await_that(lambda name=name: health(told[name], "readiness") == SERVING, f"{name} to be ready")
     assert processes.json("fit", penguins, "--target", address, "--max-k", "2", "--experiments", "1")["best"]
@@ -93,16 +110,13 @@ def test_the_order_of_starts_does_not_matter_and_an_outage_kills_nobody(
     for name in NAMES:
         await_that(lambda name=name: health(told[name], "readiness") == NOT_SERVING, f"{name} to notice")
         assert health(told[name], "liveness") == SERVING
-    with grpc.insecure_channel(address) as channel:
-        stub = job_service_pb2_grpc.JobServiceStub(channel)
-        with pytest.raises(grpc.RpcError) as refused:
-            stub.ListJobs(job_service_pb2.ListJobsRequest(), timeout=PATIENCE_SECONDS)
-    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert "database" in refused.value.details() or "MongoDB" in refused.value.details()
+    with Client(address, timeout_seconds=PATIENCE_SECONDS) as client:
+        assert_unavailable(refusal(client))
 
     proxies["store"].mend()
     for name in NAMES:
         await_that(lambda name=name: health(told[name], "readiness") == SERVING, f"{name} to be ready again")
+    assert [process.poll() for process in processes.started] == [None] * 3, "somebody was started anew"
     for process in processes.started:
         process.send_signal(signal.SIGTERM)
     assert [process.wait(PATIENCE_SECONDS) for process in processes.started] == [0, 0, 0]
