@@ -61,6 +61,11 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 3),
 )
 
+# A client that keeps its connection keeps its gateway, however many are added. After this time, give or take a
+# tenth, it is asked to connect anew. Calls under way are not cut, however long they take: there is no
+# `grpc.max_connection_age_grace_ms`, and without it gRPC waits for them without end.
+_CONNECTION_AGE_SECONDS = 600.0
+
 # Of one connection, watches of health included, which take no thread.
 _MIN_STREAMS = 1024
 
@@ -84,8 +89,11 @@ class Gateway:
         *,
         clock: Clock = utc_now,
         interceptors: Sequence[grpc.ServerInterceptor] = (),
+        connection_age_seconds: float = _CONNECTION_AGE_SECONDS,
     ) -> None:
         """Serve from these backends, which the caller closes after `stop`; `interceptors` surround our own.
+
+        After `connection_age_seconds` a connection takes no more calls, and ends with the last one it has.
 
         Raises:
             InvalidInput: the tokens or TLS files of the settings are wrong (`BAD_SETTINGS`, `BAD_TOKENS`,
@@ -127,6 +135,7 @@ class Gateway:
                 *_OPTIONS,
                 # Of one connection: what is more waits at its client, and not in our memory.
                 ("grpc.max_concurrent_streams", max(_MIN_STREAMS, settings.max_watches + threads)),
+                ("grpc.max_connection_age_ms", round(connection_age_seconds * 1000)),
             ),
         )
         transfers = Slots(
