@@ -61,8 +61,8 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 3),
 )
 
-# A client that keeps its connection keeps its gateway, however many are added. After this time, give or take a
-# tenth, it is asked to connect anew. Calls under way are not cut, however long they take: there is no
+# A client that keeps its connection keeps its gateway, however many are added. After this time, give or take
+# a tenth, it is asked to connect anew. Calls under way are not cut, however long they take: there is no
 # `grpc.max_connection_age_grace_ms`, and without it gRPC waits for them without end.
 _CONNECTION_AGE_SECONDS = 600.0
 
