@@ -71,7 +71,7 @@ class Patience:
 
         Args:
             requests: each is waited for on another thread, since gRPC's waiting has no end.
-            check: called while waiting; ends it by raising.
+            check: called while waiting and with every message; ends it by raising.
 
         Raises:
             CallIdle: none came in time.
@@ -82,6 +82,7 @@ class Patience:
             request = self._wait_for(ahead, check)
             if request is None:
                 return
+            check()
             ahead = self._readers.submit(next, requests, None)
             yield request
 

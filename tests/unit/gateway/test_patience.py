@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -149,3 +151,46 @@ def test_what_checks_the_caller_ends_a_pause(patience: Patience, silence: Any) -
 
     with pytest.raises(PermissionError):
         list(patience.requests(silence(b""), refuse))
+
+
+def test_what_checks_the_caller_ends_a_stream_without_pauses(patience: Patience) -> None:
+    withdrawn = threading.Event()
+
+    def check() -> None:
+        if withdrawn.is_set():
+            raise PermissionError
+
+    stream = patience.requests(itertools.repeat(b""), check)
+    assert [next(stream), next(stream)] == [b"", b""]
+    withdrawn.set()
+    with pytest.raises(PermissionError):
+        next(stream)
+
+
+def test_a_stream_is_read_one_message_ahead_and_no_further(patience: Patience) -> None:
+    """However slow the work on a message is: what is more waits at the client, and not in our memory."""
+    arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def numbers() -> Iterator[int]:
+        for number in range(1, 6):
+            arrived.put(number)
+            yield number
+
+    stream = patience.requests(numbers(), lambda: None)
+    for number in range(1, 5):
+        assert next(stream) == number
+        assert [arrived.get(timeout=30) for _ in range(2 if number == 1 else 1)][-1] == number + 1
+        with pytest.raises(queue.Empty):
+            arrived.get(timeout=0.02)
+    assert list(stream) == [5]
+
+
+def test_a_stream_that_breaks_gives_first_what_arrived(patience: Patience) -> None:
+    def breaking() -> Iterator[int]:
+        yield from (1, 2)
+        raise ConnectionResetError
+
+    taken = []
+    with pytest.raises(ConnectionResetError):
+        taken.extend(patience.requests(breaking(), lambda: None))
+    assert taken == [1, 2]
