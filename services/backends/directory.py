@@ -44,7 +44,7 @@ class DirectoryObjects:
             self._partial.mkdir(parents=True, exist_ok=True)
             self._remove_old_partials()
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
+    def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> ObjectInfo:
         """See the port. On the disk (fsync) when this returns; replaces an object of the same key."""
         path = self._path(key)
         partial = self._partial / secrets.token_hex(16)
@@ -194,7 +194,7 @@ class _ObjectFile(FileIO):
             raise _unavailable(error, Path(str(self.name))) from error
 
 
-def _write(file: FileIO, chunk: bytes) -> None:
+def _write(file: FileIO, chunk: bytes | memoryview) -> None:
     rest = memoryview(chunk)
     while rest:
         rest = rest[file.write(rest) :]

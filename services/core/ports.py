@@ -348,7 +348,7 @@ class ObjectInfo:
 class ObjectStore(Protocol):
     """Bytes by key; keys are made by the service, never by a user."""
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
+    def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> ObjectInfo:
         """Stream the chunks in; whole or not at all.
 
         When `chunks` raises, nothing is left and its error propagates.

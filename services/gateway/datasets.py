@@ -24,6 +24,7 @@ from services.gateway.names import parse_dataset
 from services.gateway.paging import fit_message
 from services.gateway.slots import Slots
 from services.gateway.stored_tables import open_table
+from services.gateway.upload_requests import UploadRequest
 from services.gateway.uploads import Uploads
 from services.tables import sample_table
 
@@ -49,7 +50,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
 
     def UploadDataset(
         self,
-        request_iterator: Iterator[dataset_service_pb2.UploadDatasetRequest],
+        request_iterator: Iterator[UploadRequest],
         context: grpc.ServicerContext,
     ) -> dataset_pb2.Dataset:
         """See the proto."""

@@ -42,6 +42,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         pools: Mapping[str, ThreadPoolExecutor] | None = None,
         patience: Patience | None = None,
         calls: Slots | None = None,
+        deserializers: Mapping[str, Callable[[bytes], Any]] | None = None,
     ) -> None:
         """Ask `authentication` who calls; everybody may, when not given.
 
@@ -50,11 +51,13 @@ class ErrorInterceptor(grpc.ServerInterceptor):
             pools: streams named here run on these threads.
             patience: how long to wait for clients.
             calls: bounds the other calls, of each owner and in all.
+            deserializers: requests of methods named here are read by these, not by the generated ones.
         """
         self._authentication = authentication or Authentication()
         self._pools = pools or {}
         self._patience = patience or Patience()
         self._calls = calls
+        self._deserializers = deserializers or {}
 
     def intercept_service(
         self,
@@ -71,7 +74,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         if handler is None or not method.startswith("/kmeans."):
             return handler
         serialisation = {
-            "request_deserializer": tolerant(handler.request_deserializer),
+            "request_deserializer": tolerant(self._deserializers.get(method, handler.request_deserializer)),
             "response_serializer": handler.response_serializer,
         }
         single = handler.unary_unary or handler.stream_unary

@@ -34,6 +34,7 @@ from services.gateway.patience import Patience
 from services.gateway.slots import Slots, share_of
 from services.gateway.submission import Submission
 from services.gateway.tls import server_credentials, tls_files
+from services.gateway.upload_requests import read_upload_request
 from services.gateway.uploads import Uploads
 from services.gateway.watching import Watching
 from services.telemetry.watched_health import HealthServicer
@@ -45,6 +46,7 @@ SERVICES = (
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
 )
 
+_UPLOAD_DATASET = f"/{SERVICES[0]}/UploadDataset"
 _WATCH_JOB = f"/{SERVICES[1]}/WatchJob"
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -129,7 +131,13 @@ class Gateway:
             self._pool,
             interceptors=[
                 *interceptors,
-                ErrorInterceptor(self._authentication, {_WATCH_JOB: self._watch_pool}, self._patience, calls),
+                ErrorInterceptor(
+                    self._authentication,
+                    {_WATCH_JOB: self._watch_pool},
+                    self._patience,
+                    calls,
+                    {_UPLOAD_DATASET: read_upload_request},
+                ),
             ],
             options=(
                 *_OPTIONS,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import structlog
-from kmeans.v1 import dataset_service_pb2
+from kmeans.v1.dataset_service_pb2 import UploadDatasetRequest
 
 from services.core.clock import Clock
 from services.core.datasets import MAX_ROWS, Dataset, TableFormat, original_key, table_key
@@ -31,6 +31,7 @@ from services.core.validation import check_display_name
 from services.gateway.errors import invalid_field
 from services.gateway.messages import TABLE_FORMATS
 from services.gateway.names import new_id, parse_request_id
+from services.gateway.upload_requests import UploadRequest, chunk_of
 from services.tables import ParsedTable, parse_table
 
 __all__ = ["MAX_CHUNK_BYTES", "UploadHeader", "Uploads", "read_header"]
@@ -85,7 +86,7 @@ class Uploads:
     def receive(
         self,
         owner: str,
-        requests: Iterator[dataset_service_pb2.UploadDatasetRequest],
+        requests: Iterator[UploadRequest],
         check_still_wanted: Callable[[], None],
     ) -> Dataset:
         """Store the file that the requests carry, and return its dataset.
@@ -243,9 +244,7 @@ def _pieces(source: BinaryIO) -> Iterator[bytes]:
     return iter(partial(source.read, _READ_BYTES), b"")
 
 
-def read_header(
-    requests: Iterator[dataset_service_pb2.UploadDatasetRequest], max_upload_bytes: int
-) -> UploadHeader:
+def read_header(requests: Iterator[UploadRequest], max_upload_bytes: int) -> UploadHeader:
     """Take the first message of an upload.
 
     Raises:
@@ -253,7 +252,7 @@ def read_header(
         LimitExceeded: it announces more than `max_upload_bytes`.
     """
     first = next(requests, None)
-    if first is None or first.WhichOneof("part") != "header":
+    if not isinstance(first, UploadDatasetRequest) or first.WhichOneof("part") != "header":
         raise invalid_field("header", "The first message of an upload must be its header.", "HEADER_MISSING")
     message = first.header
     violations: list[FieldViolation] = []
@@ -291,19 +290,18 @@ def read_header(
 
 
 def _chunks(
-    requests: Iterable[dataset_service_pb2.UploadDatasetRequest],
+    requests: Iterable[UploadRequest],
     header: UploadHeader,
     max_upload_bytes: int,
     check_room: Callable[[int], None],
-) -> Iterator[bytes]:
+) -> Iterator[bytes | memoryview]:
     size_bytes = 0
     for request in requests:
-        if request.WhichOneof("part") != "chunk":
+        chunk = chunk_of(request)
+        if chunk is None:
             raise invalid_field(
                 "chunk", "Every message of an upload after the header must carry a chunk.", "CHUNK_MISSING"
             )
-        # Each reading of the field copies it.
-        chunk = request.chunk
         size_bytes += len(chunk)
         if len(chunk) > MAX_CHUNK_BYTES:
             raise invalid_field(

@@ -34,10 +34,17 @@ def read(objects: ObjectStore, key: str) -> bytes:
 
 @pytest.mark.parametrize(
     "chunks",
-    [[], [b""], [b"a"], [b"a", b"", b"bc"], [bytes(range(256)) * 4096] * 9],
-    ids=["none", "empty", "one byte", "chunks", "9 MiB"],
+    [
+        [],
+        [b""],
+        [b"a"],
+        [b"a", b"", b"bc"],
+        [memoryview(b"xa")[1:], memoryview(b"x")[1:]],
+        [bytes(range(256)) * 4096] * 9,
+    ],
+    ids=["none", "empty", "one byte", "chunks", "views", "9 MiB"],
 )
-def test_what_is_put_comes_back(objects: ObjectStore, chunks: list[bytes]) -> None:
+def test_what_is_put_comes_back(objects: ObjectStore, chunks: list[bytes | memoryview]) -> None:
     content = b"".join(chunks)
     assert objects.put(KEY, iter(chunks)) == ObjectInfo(
         KEY, len(content), hashlib.sha256(content).hexdigest()

@@ -46,7 +46,7 @@ class S3Objects:
         self._bucket = self._location.bucket
         self._client = _client(endpoint_url or None)
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> ObjectInfo:
+    def put(self, key: str, chunks: Iterable[bytes | memoryview]) -> ObjectInfo:
         """See the port. Holds two parts of 8 MiB at most; replaces an object of the same key."""
         upload = Upload(self._client, self._bucket, self._location.full_key(key))
         upload.run(chunks)

@@ -42,7 +42,7 @@ class Upload:
     size_bytes: int = 0
     sha256: str = ""
 
-    def run(self, chunks: Iterable[bytes]) -> None:
+    def run(self, chunks: Iterable[bytes | memoryview]) -> None:
         """Store the chunks; when this raises, their error or ours, no part is left behind."""
         digest = hashlib.sha256()
         parts = self._parts(chunks, digest)
@@ -78,7 +78,7 @@ class Upload:
     def _object(self) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self.full_key}
 
-    def _parts(self, chunks: Iterable[bytes], digest: Any) -> Iterator[bytearray]:
+    def _parts(self, chunks: Iterable[bytes | memoryview], digest: Any) -> Iterator[bytearray]:
         """At least one part, all of PART_BYTES but the last."""
         part = bytearray()
         for chunk in chunks:
