@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from types import TracebackType
 
-__all__ = ["DEFAULT_PORT", "Dashboard", "DashboardFailed", "choose_port", "flags"]
+__all__ = ["DEFAULT_PORT", "Dashboard", "DashboardFailed", "flags", "hold_port"]
 
 DEFAULT_PORT = 8501
 
@@ -66,22 +66,27 @@ def flags(host: str, port: int) -> list[str]:
     return [f"--{name}={value}" for name, value in options.items()]
 
 
-def choose_port(host: str, wanted: int | None) -> int:
-    """The wanted port, or the first free one from DEFAULT_PORT on when none is.
+def hold_port(host: str, wanted: int | None) -> socket.socket:
+    """A socket that holds the wanted port, or the first free one from DEFAULT_PORT on when none is.
+
+    No other dashboard on this machine gets that port until it is closed. A dashboard listens only seconds
+    later: of two that are started together, each would otherwise find the same port free.
 
     Raises:
         DashboardFailed: the wanted one is taken, or all that are tried.
     """
     if wanted is not None:
-        if not _is_free(host, wanted):
+        held = _held(host, wanted)
+        if held is None:
             raise DashboardFailed(
                 f"The dashboard cannot listen on {host}:{wanted}: the port is taken or not allowed. "
                 "Name another one with --ui-port."
             )
-        return wanted
+        return held
     for port in range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED):
-        if _is_free(host, port):
-            return port
+        held = _held(host, port)
+        if held is not None:
+            return held
     raise DashboardFailed(
         f"The dashboard finds no free port on {host} from {DEFAULT_PORT} to "
         f"{DEFAULT_PORT + _PORTS_TRIED - 1}. Name one with --ui-port."
@@ -110,6 +115,7 @@ class Dashboard:
         self._host = host
         self._wanted_port = port
         self._process: subprocess.Popen[bytes] | None = None
+        self._held: socket.socket | None = None
         self.url = ""
 
     def start(self) -> str:
@@ -118,7 +124,8 @@ class Dashboard:
         Raises:
             DashboardFailed: no port, or it ended or did not answer in time.
         """
-        port = choose_port(self._host, self._wanted_port)
+        self._held = hold_port(self._host, self._wanted_port)
+        port = self._held.getsockname()[1]
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ui.process", *flags(self._host, port)],
             stdin=subprocess.PIPE,
@@ -140,15 +147,16 @@ class Dashboard:
     def stop(self) -> None:
         """End it; idempotent."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._held is not None:
+            self._held.close()
 
     def __enter__(self) -> Dashboard:
         """Return the dashboard itself."""
@@ -190,15 +198,20 @@ def _written(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _is_free(host: str, port: int) -> bool:
+def _held(host: str, port: int) -> socket.socket | None:
+    # By its twin in UDP, which nothing of ours uses: one socket at a time can have it, and it is free again
+    # when its process ends, however that happens. A TCP socket cannot hold it: Streamlit binds its own.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    held = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        held.bind((host, port))
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except OSError:
+        held.close()
+        return None
+    return held
 
 
 def _answers(host: str, port: int) -> bool:

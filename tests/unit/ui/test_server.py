@@ -1,30 +1,56 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from ui.server import DEFAULT_PORT, DashboardFailed, choose_port, flags
+from ui.server import DEFAULT_PORT, Dashboard, DashboardFailed, flags, hold_port
+
+
+def port_of(held: socket.socket) -> int:
+    return int(held.getsockname()[1])
+
+
+@contextmanager
+def listening(port: int) -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        yield taken.getsockname()[1]
 
 
 def test_a_wanted_port_that_is_taken_is_refused_with_a_sentence() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(DashboardFailed, match=f"127.0.0.1:{port}: the port is taken.*--ui-port"):
-            choose_port("127.0.0.1", port)
-    assert choose_port("127.0.0.1", port) == port
+    with (
+        listening(0) as port,
+        pytest.raises(DashboardFailed, match=f"127.0.0.1:{port}: the port is taken.*--ui-port"),
+    ):
+        hold_port("127.0.0.1", port)
+    with hold_port("127.0.0.1", port) as held:
+        assert port_of(held) == port
 
 
 def test_without_a_wish_the_next_free_port_is_taken() -> None:
-    first = choose_port("127.0.0.1", None)
+    with hold_port("127.0.0.1", None) as held:
+        first = port_of(held)
     assert first >= DEFAULT_PORT
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", first))
-        taken.listen()
-        assert choose_port("127.0.0.1", None) > first
+    with listening(first), hold_port("127.0.0.1", None) as held:
+        assert port_of(held) > first
+
+
+def test_of_two_that_are_started_before_either_listens_each_has_its_own() -> None:
+    with hold_port("127.0.0.1", None) as first, hold_port("127.0.0.1", None) as second:
+        assert port_of(second) > port_of(first)
+        with pytest.raises(DashboardFailed, match="the port is taken"):
+            hold_port("127.0.0.1", port_of(first))
+
+
+def test_who_listens_for_all_addresses_holds_the_port_of_each() -> None:
+    with hold_port("0.0.0.0", None) as first, hold_port("127.0.0.1", None) as second:
+        assert port_of(second) > port_of(first)
 
 
 def test_streamlit_listens_where_it_is_told_and_calls_nobody() -> None:
@@ -35,3 +61,10 @@ def test_streamlit_listens_where_it_is_told_and_calls_nobody() -> None:
     assert given["server.headless"] == "true"
     assert given["server.maxUploadSize"] == "1024"
     assert {name.split(".")[1] for name in given if name.startswith("theme.")} >= {"light", "dark"}
+
+
+def test_two_dashboards_started_in_the_same_second_both_serve() -> None:
+    # Whom they show is asked by a browser only.
+    with ExitStack() as opened, ThreadPoolExecutor(2) as pool:
+        dashboards = [opened.enter_context(Dashboard("127.0.0.1:1")) for _ in range(2)]
+        assert len(set(pool.map(Dashboard.start, dashboards))) == 2
