@@ -279,8 +279,8 @@ class Client:
     ) -> Iterator[job_service_pb2.WatchJobResponse]:
         """Follow a job until it has ended: a snapshot, then changes.
 
-        Broken connections are resumed without losing a change, at most `max_resumes` times in a row.
-        Closing the iterator ends the call.
+        Resumed without losing a change, at most `max_resumes` times in a row, when the connection breaks and
+        while the gateway has no place for it. Closing the iterator ends the call.
         """
         request = job_service_pb2.WatchJobRequest(name=name, after_revision=after_revision, job_only=job_only)
         return watch(self._jobs, self.target, request, max_resumes=max_resumes)

@@ -1,4 +1,4 @@
-"""Watching a job through restarts of the gateway."""
+"""Watching a job through restarts of the gateway, also where the next one has no place at first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import grpc
 from kmeans.v1 import job_service_pb2, job_service_pb2_grpc
 
-from kmeans_client.errors import decode
+from kmeans_client.errors import KMeansError, decode
 from kmeans_client.names import has_ended
 
 __all__ = ["MAX_RESUMES", "resume_delay_seconds", "watch"]
@@ -39,9 +39,9 @@ def watch(
 ) -> Iterator[job_service_pb2.WatchJobResponse]:
     """Steps of a watch until the job has ended, resumed after the last complete revision.
 
-    A watch that has begun survives `max_resumes` broken connections in a row (by default about 40 s
-    without gateway);
-    one that never began fails at once.
+    A watch that has begun survives, `max_resumes` times in a row, a broken connection (by default about 40 s
+    without gateway) or a gateway without a place for it (`TOO_MANY_STREAMS`; waited for as long as that one
+    says, 5 s at most, and by chance somewhat longer). One that never began fails at once.
 
     Raises:
         KMeansError: the service refuses, or is gone for longer.
@@ -62,9 +62,24 @@ def watch(
             return
         except grpc.RpcError as error:
             failure = decode(error, target)
-            if failure.code is not grpc.StatusCode.UNAVAILABLE or resumes is None or resumes >= max_resumes:
+            if not _may_pass(failure) or resumes is None or resumes >= max_resumes:
                 raise failure from error
         finally:
             call.cancel()
-        sleep(resume_delay_seconds(resumes, random.random()))
+        sleep(_pause_seconds(failure, resumes))
         resumes += 1
+
+
+def _may_pass(failure: KMeansError) -> bool:
+    if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        # Other limits, of which waiting is no cure, come without a time to try again.
+        return failure.retry_after_seconds is not None
+    return failure.code is grpc.StatusCode.UNAVAILABLE
+
+
+def _pause_seconds(failure: KMeansError, resumes: int) -> float:
+    delay = resume_delay_seconds(resumes, random.random())
+    if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED and failure.retry_after_seconds is not None:
+        # In time with the gateway, but for a chance part: those who were sent away together come back apart.
+        return min(failure.retry_after_seconds, _MAX_DELAY_SECONDS) + delay
+    return delay

@@ -10,13 +10,14 @@ from typing import Any
 
 import grpc
 import pytest
-from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2, task_pb2
+from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2, job_service_pb2_grpc, task_pb2
 
-from kmeans_client import Client, KMeansError, has_ended
+from kmeans_client import Client, KMeansError, has_ended, watching
 from kmeans_client.errors import decode, translated
 from services.core.clock import utc_now
 from services.gateway.server import Gateway
 from services.gateway.watching import Watching
+from tests.integration.gateway.conftest import PLAIN
 
 Step = job_service_pb2.WatchJobResponse
 
@@ -258,4 +259,39 @@ def test_the_client_goes_on_when_the_gateway_comes_back(
         successor.stop(0)
     assert has_ended(seen[-1].job)
     assert all(task.state == task_pb2.TASK_STATE_DONE for task in latest(seen).values())
+    assert len(latest(seen)) == len(keys)
+
+
+def test_the_client_goes_on_when_a_busy_gateway_has_a_place_again(
+    jobs: Any, gateway: Gateway, backends: Any, bench: Any, done: Any, settings: Any, port: int, name: str
+) -> None:
+    keys = bench.start(name)
+    pauses: list[float] = []
+    others: list[Any] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if seconds >= 5:  # as a gateway says whose places are all taken
+            others[0].cancel()
+        threading.Event().wait(0.05)
+
+    steps = watching.watch(jobs, "here", request(name), max_resumes=1000, sleep=pause)
+    seen = [next(steps)]
+    gateway.stop(0)
+    successor = Gateway(backends.store, backends.queue, backends.objects, settings)
+    try:
+        address = f"127.0.0.1:{successor.start(f'127.0.0.1:{port}')}"
+        with grpc.insecure_channel(address, options=PLAIN) as channel:
+            stub = job_service_pb2_grpc.JobServiceStub(channel)
+            others += [stub.WatchJob(request(name), timeout=60) for _ in range(settings.max_watches)]
+            for other in others:
+                next(other)
+            seen.append(next(steps))
+            bench.finish(keys, done)
+            bench.close(name)
+            seen += list(steps)
+    finally:
+        successor.stop(0)
+    assert max(pauses) >= 5
+    assert has_ended(seen[-1].job)
     assert len(latest(seen)) == len(keys)
