@@ -18,7 +18,7 @@ from services.backends.mongodb.records import (
     read_key_record,
     task_record,
 )
-from services.backends.mongodb.task_listings import count_by_state
+from services.backends.mongodb.states import count_by_state
 from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sqlite.task_rows import task_not_found
 from services.core.jobs import Job, JobState, state_when_all_ended

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.client_session import ClientSession
 
 from services.backends.documents import Document
-from services.backends.mongodb.database import Collections, Database
-from services.backends.mongodb.job_tasks import JobTasks
+from services.backends.mongodb.database import Database
 from services.backends.mongodb.jobs import fetch_job
 from services.backends.mongodb.models import read_model
 from services.backends.mongodb.positions import behind
@@ -22,9 +20,9 @@ from services.backends.sqlite.task_rows import bic_column, task_not_found
 from services.core.errors import DataLoss, NotFound
 from services.core.models import FittedModel
 from services.core.pages import Page, PageRequest
-from services.core.tasks import Task, TaskCounts, TaskFilter, TaskKey, TaskOrder, TaskState
+from services.core.tasks import Task, TaskCounts, TaskFilter, TaskKey, TaskOrder
 
-__all__ = ["MongoTaskListings", "count_by_state"]
+__all__ = ["MongoTaskListings"]
 
 _BY_KEY = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
 # null comes below every number, and so last.
@@ -102,16 +100,7 @@ class MongoTaskListings:
     def count_tasks(self, job_id: str) -> TaskCounts:
         """See the port."""
         with self._database.calls() as collections:
-            return self._states.ask(collections, job_id, JobTasks.counts)
-
-
-def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:
-    """Counts by state, counted from the whole tasks."""
-    groups = collections.tasks.aggregate(
-        [{"$match": {"job_id": job_id, **WHOLES}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}],
-        session=session,
-    )
-    return TaskCounts({TaskState(group["_id"]): group["count"] for group in groups})
+            return self._states.counts(collections, job_id)
 
 
 def _conditions(task_filter: TaskFilter) -> Document:

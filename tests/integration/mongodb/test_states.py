@@ -89,6 +89,18 @@ def test_a_database_that_was_set_back_is_read_anew(open_store: Opener, database:
     assert store.unpublished_tasks(job.id, NOW, 10) == keys
 
 
+def test_a_job_that_ended_and_runs_again_is_counted_right(open_store: Opener) -> None:
+    store, other = open_store(), open_store()
+    job, keys = start_job(store, 3)
+    complete(store, keys)
+    for _ in range(2):
+        store.close_job(job.id, NOW)
+        assert [each.count_tasks(job.id)[TaskState.DONE] for each in (store, other, store)] == [3, 3, 3]
+        store.retry_tasks(job.id, keys[:1], NOW)
+        assert [each.count_tasks(job.id)[TaskState.DONE] for each in (store, other)] == [2, 2]
+        complete(store, keys[:1])
+
+
 def test_any_number_of_jobs_is_counted_in_little_memory(open_store: Opener) -> None:
     store = open_store()
     remembered = store._states = TaskStates(8)
