@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help="default, capacity, queued or rolling")
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks that `queued` queues")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long `queued` works on them")
-    parser.add_argument("--starts", type=int, default=400, help="per task of `rolling`: how long its job is")
+    parser.add_argument("--starts", type=int, default=2000, help="per task of `rolling`: how long its job is")
     arguments = parser.parse_args()
     parts: dict[str, tuple[str, Callable[[Deployment], list[Row]]]] = {
         "default": ("A default job", default_job.measure),
