@@ -53,6 +53,7 @@ def reason(client: Client) -> str:
     with pytest.raises(KMeansError) as refused:
         client.delete_job(f"jobs/{secrets.token_hex(16)}")
     assert "hunter2" not in refused.value.message
+    assert "Error" not in refused.value.message, "a sentence for people, not what a driver says"
     return refused.value.reason
 
 

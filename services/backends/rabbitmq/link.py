@@ -388,9 +388,10 @@ def _describe(error: object) -> str:
     causes = getattr(error, "exceptions", None)
     if causes:
         return _describe(causes[-1])
-    inner = getattr(error, "exception", None)
-    if isinstance(inner, BaseException):
-        return _describe(inner)
+    # pika wraps what happened once or twice, as an attribute or as what an error is about.
+    for inner in (getattr(error, "exception", None), *getattr(error, "args", ())):
+        if isinstance(inner, BaseException):
+            return _describe(inner)
     if isinstance(error, OSError):
         text = error.strerror or type(error).__name__
     return f"{text}."
