@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _ENDED_STATES = frozenset(state.value for state in JobState if state.is_terminal)
 
-# Tasks remembered at most, over all jobs: some 90 MB.
+# Tasks remembered at most, over all jobs: some 100 MB.
 _MAX_TASKS = 200_000
 # Jobs that have ended, of which the counts alone are remembered.
 _MAX_ENDED = 10_000
