@@ -189,7 +189,6 @@ def _find(transaction: Transaction, condition: Document) -> list[TaskKey]:
 
 
 def _end(transaction: Transaction, job_id: str, state: JobState, failure: str, now: datetime) -> Job:
-    transaction.collections.publications.delete_many({"job_id": job_id}, session=transaction.session)
     return _set(transaction, job_id, {"state": state.value, "failure": failure, "ended_at": now})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -85,12 +85,14 @@ class JobTasks:
         found = (key for task_id, key in self._waiting() if task_id not in times or times[task_id] < before)
         return tuple(itertools.islice(found, limit))
 
-    def is_over(self, publication: Publication) -> bool:
-        """Whether nothing of it waits or runs any more, so that it tells nothing."""
+    def is_over(self, publication: Publication, published_anew: Set[str] = frozenset()) -> bool:
+        """Whether it tells nothing any more: all of it has ended, was set back, or is published anew."""
         return not any(
             self._standings[task_id].waiting_from <= publication.revision
             for task_id in publication.task_ids
-            if task_id in self._standings and not self._standings[task_id].state.is_terminal
+            if task_id not in published_anew
+            and task_id in self._standings
+            and not self._standings[task_id].state.is_terminal
         )
 
     def _published(self, publications: Iterable[Publication]) -> dict[str, datetime]:

@@ -158,25 +158,26 @@ class MongoJobs:
         # Revisions are committed in their order and whole, and a task only ever moves to a later one.
         # A cursor that goes up therefore omits none, even where tasks move while it reads.
         with self._database.calls() as collections:
-            records = list(itertools.islice(_changed(collections, job_id, {"$gte": revision + 1}), limit))
+            above = _changed(collections, job_id, {"$gte": revision + 1}, limit)
+            records = list(itertools.islice(above, limit))
             if len(records) == limit:
                 # Tasks changed together share a revision. A cut among them would lose the rest of them
                 # to a caller that goes on from the last revision it saw. Those already read stay in the
                 # answer: an answer that such a task has left may not look like the end.
                 last = records[-1]["revision"]
                 seen = {record["_id"] for record in records}
-                records += (
-                    record for record in _changed(collections, job_id, last) if record["_id"] not in seen
-                )
+                same = _changed(collections, job_id, last, limit)
+                records += (record for record in same if record["_id"] not in seen)
         return tuple(map(read_task_record, records))
 
 
-def _changed(collections: Collections, job_id: str, revision: Any) -> Iterator[Document]:
+def _changed(collections: Collections, job_id: str, revision: Any, batch_size: int) -> Iterator[Document]:
     """The whole tasks of these revisions, by revision and key; parts are left out here, not by the server,
     for whose index that would be one condition too many.
     """
     wanted = {"job_id": job_id, "revision": revision}
-    with collections.tasks.find(wanted, WITHOUT_MODEL, sort=_BY_REVISION) as found:
+    found = collections.tasks.find(wanted, WITHOUT_MODEL, sort=_BY_REVISION, batch_size=batch_size)
+    with found:
         yield from (record for record in found if record["n_starts"] == 0)
 
 

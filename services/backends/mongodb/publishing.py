@@ -7,8 +7,11 @@ at which it did (`waiting_from`): losing a task or retrying it so voids what was
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
 
 from services.backends.mongodb.database import Collections, Database
 from services.backends.mongodb.job_tasks import JobTasks, Publication
@@ -16,6 +19,11 @@ from services.backends.mongodb.states import TaskStates
 from services.core.tasks import TaskKey
 
 __all__ = ["MongoPublishing"]
+
+# Of nothing, and so over.
+_DAMAGED = Publication(datetime.min.replace(tzinfo=UTC), 0, ())
+
+_log = structlog.get_logger("mongodb")
 
 
 class MongoPublishing:
@@ -59,23 +67,34 @@ class MongoPublishing:
 
     def _note(self, collections: Collections, job_id: str, keys: Iterable[TaskKey], now: datetime) -> None:
         noted = _read(collections, job_id)
+        ids = [key.id for key in keys]
+        anew = frozenset(ids)
         revision, over = self._states.ask(
             collections,
             job_id,
-            lambda tasks: (tasks.revision, [name for name, each in noted.items() if tasks.is_over(each)]),
+            lambda tasks: (
+                tasks.revision,
+                [name for name, each in noted.items() if tasks.is_over(each, anew)],
+            ),
         )
         if not revision:
             return  # the job is gone
+        # First: what is noted twice harms nobody.
+        collections.publications.insert_one({"job_id": job_id, "at": now, "revision": revision, "tasks": ids})
         if over:
             collections.publications.delete_many({"_id": {"$in": over}})
-        collections.publications.insert_one(
-            {"job_id": job_id, "at": now, "revision": revision, "tasks": [key.id for key in keys]}
-        )
 
 
 def _read(collections: Collections, job_id: str) -> dict[object, Publication]:
     """The publications of a job by their `_id`; a few at a time, since those that are over are removed."""
-    return {
-        record["_id"]: Publication(record["at"], record["revision"], tuple(record["tasks"]))
-        for record in collections.publications.find({"job_id": job_id})
-    }
+    records = collections.publications.find({"job_id": job_id})
+    return {record["_id"]: _publication(record) for record in records}
+
+
+def _publication(record: Mapping[str, Any]) -> Publication:
+    try:
+        return Publication(record["at"], int(record["revision"]), tuple(record["tasks"]))
+    except (KeyError, TypeError, ValueError) as error:
+        # Without it its tasks are published once more, which claims make harmless; so it is no loss.
+        _log.warning("damaged publication passed over", id=str(record.get("_id")), error=str(error))
+        return _DAMAGED

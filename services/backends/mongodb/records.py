@@ -178,13 +178,13 @@ def read_standing_record(record: Mapping[str, Any]) -> Standing:
     """Read the `STANDING_FIELDS` of a task; DataLoss when they are damaged."""
     with _reading(f"task {record.get('_id')}"):
         return Standing(
-            record["revision"],
+            int(record["revision"]),
             TaskState(record["state"]),
             record["n_starts"] == 0,
             record["n_parts"] == 0,
             record["losses"] > 0,
             # Not in the records of older versions.
-            record.get("waiting_from", 0),
+            int(record.get("waiting_from", 0)),
         )
 
 

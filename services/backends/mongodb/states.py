@@ -8,12 +8,15 @@ so the records above the last revision that was seen are all that is needed to b
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pymongo.client_session import ClientSession
 
+from services.backends.documents import Document
 from services.backends.mongodb.database import Collections
 from services.backends.mongodb.job_tasks import JobTasks
 from services.backends.mongodb.records import STANDING_FIELDS, WHOLES, read_standing_record
@@ -25,31 +28,62 @@ __all__ = ["TaskStates", "count_by_state"]
 T = TypeVar("T")
 
 _ENDED_STATES = frozenset(state.value for state in JobState if state.is_terminal)
-
-# Tasks remembered at most, over all jobs: some 100 MB.
-_MAX_TASKS = 200_000
+# Tasks remembered at most, over all jobs: some 250 MB.
+_MAX_TASKS = 500_000
+# What was read is read anew after this long: should a change ever be missed, by a server that was set back
+# or one that answered out of turn, it is not missed for good.
+_MAX_SECONDS = 300.0
 # Jobs that have ended, of which the counts alone are remembered.
 _MAX_ENDED = 10_000
 
 
-class TaskStates:
-    """The tasks of the jobs that were asked for last, for any number of threads."""
+@dataclass(slots=True)
+class _Known:
+    """A job's tasks, when the reading of them began, and how many are counted as remembered."""
 
-    def __init__(self, max_tasks: int = _MAX_TASKS) -> None:
-        """Know nothing yet; remember at most so many tasks, or those of one job."""
+    tasks: JobTasks
+    read_at: float
+    size: int = 0
+
+
+class TaskStates:
+    """The tasks of unfinished jobs, for any number of threads."""
+
+    def __init__(
+        self,
+        max_tasks: int = _MAX_TASKS,
+        max_seconds: float = _MAX_SECONDS,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Know nothing yet; remember at most so many tasks, and each job for so long.
+
+        Args:
+            seconds: a clock that never goes back.
+        """
         self._max_tasks = max_tasks
+        self._max_seconds = max_seconds
+        self._seconds = seconds
         self._lock = threading.Lock()
-        self._jobs: OrderedDict[str, JobTasks] = OrderedDict()
+        self._jobs: dict[str, _Known] = {}
+        self._n_tasks = 0
         self._ended: OrderedDict[str, tuple[int, TaskCounts]] = OrderedDict()
 
+    @property
+    def n_tasks(self) -> int:
+        """How many are remembered."""
+        return self._n_tasks
+
     def counts(self, collections: Collections, job_id: str) -> TaskCounts:
-        """Whole tasks by state, as they are now; none of a job that is gone."""
+        """Whole tasks by state, as they are now; none of a job that is gone.
+
+        Raises DataLoss when a record of them is damaged.
+        """
         job = collections.jobs.find_one({"_id": job_id}, {"revision": True, "state": True})
         if job is None or job["state"] not in _ENDED_STATES:
-            return self._ask(collections, job_id, 0 if job is None else int(job["revision"]), JobTasks.counts)
+            return self.ask(collections, job_id, JobTasks.counts)
         # Nothing of it will change soon: its tasks themselves are not worth reading and remembering.
         with self._lock:
-            self._jobs.pop(job_id, None)
+            self._forget(job_id)
             revision, counts = self._ended.get(job_id, (-1, TaskCounts()))
         if revision != job["revision"]:
             counts = count_by_state(collections, job_id)
@@ -62,46 +96,67 @@ class TaskStates:
     def ask(self, collections: Collections, job_id: str, question: Callable[[JobTasks], T]) -> T:
         """What the job's tasks, as they are now, answer; those of a job that is gone are none.
 
-        The question is asked under a lock, so that what it returns must not change with them.
+        The question is asked under a lock, so that what it returns must not change with them. Raises
+        DataLoss when a record of them is damaged.
         """
-        return self._ask(collections, job_id, _revision(collections, job_id), question)
-
-    def _ask(
-        self, collections: Collections, job_id: str, revision: int, question: Callable[[JobTasks], T]
-    ) -> T:
-        with self._lock:
-            tasks = self._jobs.get(job_id, JobTasks())
-            seen = tasks.revision
-        if seen > revision:
-            # Another thread was faster. Unless the revision is below even now: then the job is gone, or the
-            # database was restored from a backup.
-            revision = _revision(collections, job_id)
-            if seen > revision:
-                tasks, seen = JobTasks(), 0
-                with self._lock:
-                    self._jobs.pop(job_id, None)
-        if seen == revision:
+        # One session, so that of two servers the second to be asked is not behind the first.
+        with collections.jobs.database.client.start_session(causal_consistency=True) as session:
+            revision = _revision(collections, job_id, session)
+            now = self._seconds()
             with self._lock:
-                return question(tasks)
-        # Not under the lock: a thread that waits for a server in vain holds up no other.
-        changed = collections.tasks.find(
-            {"job_id": job_id, "revision": {"$gte": seen + 1}}, dict.fromkeys(STANDING_FIELDS, True)
-        )
-        standings = {record["_id"]: read_standing_record(record) for record in changed}
+                known = self._jobs.get(job_id)
+                if known is None or now - known.read_at > self._max_seconds:
+                    known = _Known(JobTasks(), now)
+                seen = known.tasks.revision
+            if seen > revision:
+                # Another thread was faster. Unless the revision is below even now: then the job is gone, or
+                # the database was restored from a backup.
+                revision = _revision(collections, job_id, session)
+                if seen > revision:
+                    known, seen = _Known(JobTasks(), now), 0
+                    with self._lock:
+                        self._forget(job_id)
+            if seen == revision:
+                with self._lock:
+                    return question(known.tasks)
+            # At first all of them: a damaged record shall be told, not overlooked for want of a revision.
+            wanted: Document = {"job_id": job_id}
+            if seen:
+                wanted["revision"] = {"$gte": seen + 1}
+            # Not under the lock: a thread that waits for a server in vain holds up no other.
+            changed = collections.tasks.find(wanted, dict.fromkeys(STANDING_FIELDS, True), session=session)
+            standings = {record["_id"]: read_standing_record(record) for record in changed}
         with self._lock:
-            tasks.update(standings, revision)
-            self._keep(job_id, tasks)
-            return question(tasks)
+            known.tasks.update(standings, revision)
+            self._keep(job_id, known)
+            return question(known.tasks)
 
-    def _keep(self, job_id: str, tasks: JobTasks) -> None:
-        self._jobs[job_id] = tasks
-        self._jobs.move_to_end(job_id)
-        while len(self._jobs) > 1 and sum(map(len, self._jobs.values())) > self._max_tasks:
-            self._jobs.popitem(last=False)
+    def _keep(self, job_id: str, known: _Known) -> None:
+        """Remember it if there is room; what has its place keeps it, since all jobs are asked for in turn."""
+        if self._jobs.get(job_id) is not known:
+            self._forget(job_id)
+        size = len(known.tasks)
+        if self._n_tasks - known.size + size > self._max_tasks:
+            now = self._seconds()
+            for other, each in tuple(self._jobs.items()):
+                if now - each.read_at > self._max_seconds:
+                    self._forget(other)
+            if self._n_tasks - known.size + size > self._max_tasks:
+                self._forget(job_id)
+                return
+        self._jobs[job_id] = known
+        self._n_tasks += size - known.size
+        known.size = size
+
+    def _forget(self, job_id: str) -> None:
+        known = self._jobs.pop(job_id, None)
+        if known is not None:
+            self._n_tasks -= known.size
+            known.size = 0
 
 
-def _revision(collections: Collections, job_id: str) -> int:
-    job = collections.jobs.find_one({"_id": job_id}, {"revision": True})
+def _revision(collections: Collections, job_id: str, session: ClientSession) -> int:
+    job = collections.jobs.find_one({"_id": job_id}, {"revision": True}, session=session)
     return 0 if job is None else int(job["revision"])
 
 

@@ -103,28 +103,65 @@ def test_a_job_that_ended_and_runs_again_is_counted_right(open_store: Opener) ->
 
 def test_any_number_of_jobs_is_counted_in_little_memory(open_store: Opener) -> None:
     store = open_store()
-    remembered = store._states = TaskStates(8)
+    remembered = store._states = TaskStates(14)
     jobs = [start_job(store, 5)[0] for _ in range(4)]
     for _ in range(2):
         for job in jobs:
             assert store.count_tasks(job.id).total == 5
-            assert sum(map(len, remembered._jobs.values())) <= 8
+        assert remembered.n_tasks == 12, "two jobs have their place, and keep it"
+    for job in jobs:
+        store.cancel_job(job.id, NOW)
+        assert store.count_tasks(job.id)[TaskState.CANCELLED] == 5
+    assert remembered.n_tasks == 0
+
+
+def test_a_change_that_was_missed_is_not_missed_for_good(open_store: Opener, database: Documents) -> None:
+    store, now = open_store(), 0.0
+    store._states = TaskStates(max_seconds=60.0, seconds=lambda: now)
+    job, keys = start_job(store, 3)
+    assert store.count_tasks(job.id)[TaskState.PENDING] == 3
+    # As by a server that answers out of turn: the record is there, and its revision was passed.
+    database["tasks"].update_one({"_id": keys[0].id}, {"$set": {"state": "done"}})
+    now = 60.0
+    assert store.count_tasks(job.id)[TaskState.PENDING] == 3
+    now = 61.0
+    assert store.count_tasks(job.id)[TaskState.PENDING] == 2
 
 
 def test_publications_that_are_over_do_not_pile_up(store: MongoStore, database: Documents) -> None:
     job, keys = start_job(store, 6)
     for key in keys:
-        store.mark_published([key], NOW)
+        # Published anew, as when nobody claims it for long; then run.
+        for time in (NOW, LATER):
+            store.mark_published([key], time)
+            assert database["publications"].count_documents({}) == 1
         claim(store, [key], key.short_id)
         store.finish_tasks(key.short_id, [done(key)], NOW)
-        # The one that is noted finds those before it over.
-        assert database["publications"].count_documents({}) == 1
     store.close_job(job.id, NOW)
+    store.delete_job(job.id)
     assert database["publications"].count_documents({}) == 0
 
 
-def test_a_damaged_record_is_told_and_not_counted(store: MongoStore, database: Documents) -> None:
+def test_a_damaged_publication_holds_up_nothing(store: MongoStore, database: Documents) -> None:
+    job, keys = start_job(store, 3)
+    store.mark_published(keys[:1], NOW)
+    database["publications"].update_many({}, {"$unset": {"at": True}})
+    assert store.unpublished_tasks(job.id, NOW, 10) == keys
+    assert store.count_outstanding(job.id, NOW) == 0
+    store.mark_published(keys[:2], NOW)
+    assert store.unpublished_tasks(job.id, NOW, 10) == keys[2:]
+    assert database["publications"].count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"$set": {"state": "sleeping"}}, {"$unset": {"revision": True}}, {"$set": {"waiting_from": None}}],
+    ids=["state", "revision", "waiting_from"],
+)
+def test_a_damaged_record_is_told_and_not_counted(
+    store: MongoStore, database: Documents, damage: dict[str, Any]
+) -> None:
     job, keys = start_job(store, 2)
-    database["tasks"].update_one({"_id": keys[0].id}, {"$set": {"state": "sleeping"}})
+    database["tasks"].update_one({"_id": keys[0].id}, damage)
     with pytest.raises(DataLoss, match=keys[0].id):
         store.count_tasks(job.id)
