@@ -36,7 +36,6 @@ _PUBLICATION_SECONDS = 7 * 24 * 3600
 _KEY = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
 _PART = [("first_start", ASCENDING), ("n_starts", ASCENDING)]
 _NEWEST = [("created_at", DESCENDING), ("_id", DESCENDING)]
-_RUNNING = {"state": "running"}
 _BY_REQUEST = IndexModel(
     [("owner", ASCENDING), ("request_id", ASCENDING)],
     name="by_request",
@@ -59,8 +58,12 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "tasks": [
         IndexModel([("job_id", ASCENDING), *_KEY, *_PART], name="by_key"),
         IndexModel([("job_id", ASCENDING), ("revision", ASCENDING), *_KEY], name="by_change"),
-        IndexModel([("attempt_id", ASCENDING)], name="running", partialFilterExpression=_RUNNING),
-        IndexModel([("lease_until", ASCENDING)], name="leased", partialFilterExpression=_RUNNING),
+        # With the leases, so that those that have ended are found without a look at any record.
+        IndexModel(
+            [("attempt_id", ASCENDING), ("lease_until", ASCENDING)],
+            name="by_attempt",
+            partialFilterExpression={"state": "running"},
+        ),
     ],
     "models": [
         IndexModel([("job_id", ASCENDING), ("task_id", ASCENDING), ("model_id", ASCENDING)], name="by_task"),

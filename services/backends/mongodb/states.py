@@ -78,17 +78,18 @@ class TaskStates:
 
         Raises DataLoss when a record of them is damaged.
         """
-        job = collections.jobs.find_one({"_id": job_id}, {"revision": True, "state": True})
-        if job is None or job["state"] not in _ENDED_STATES:
-            return self.ask(collections, job_id, JobTasks.counts)
+        with _session(collections) as session:
+            revision, has_ended = _look(collections, job_id, session)
+            if not has_ended:
+                return self._ask(collections, job_id, session, revision, JobTasks.counts)
         # Nothing of it will change soon: its tasks themselves are not worth reading and remembering.
         with self._lock:
             self._forget(job_id)
-            revision, counts = self._ended.get(job_id, (-1, TaskCounts()))
-        if revision != job["revision"]:
+            counted_at, counts = self._ended.get(job_id, (-1, TaskCounts()))
+        if counted_at != revision:
             counts = count_by_state(collections, job_id)
             with self._lock:
-                self._ended[job_id] = job["revision"], counts
+                self._ended[job_id] = revision, counts
                 while len(self._ended) > _MAX_ENDED:
                     self._ended.popitem(last=False)
         return counts
@@ -99,33 +100,42 @@ class TaskStates:
         The question is asked under a lock, so that what it returns must not change with them. Raises
         DataLoss when a record of them is damaged.
         """
-        # One session, so that of two servers the second to be asked is not behind the first.
-        with collections.jobs.database.client.start_session(causal_consistency=True) as session:
-            revision = _revision(collections, job_id, session)
-            now = self._seconds()
-            with self._lock:
-                known = self._jobs.get(job_id)
-                if known is None or now - known.read_at > self._max_seconds:
-                    known = _Known(JobTasks(), now)
-                seen = known.tasks.revision
+        with _session(collections) as session:
+            revision, _ = _look(collections, job_id, session)
+            return self._ask(collections, job_id, session, revision, question)
+
+    def _ask(
+        self,
+        collections: Collections,
+        job_id: str,
+        session: ClientSession,
+        revision: int,
+        question: Callable[[JobTasks], T],
+    ) -> T:
+        now = self._seconds()
+        with self._lock:
+            known = self._jobs.get(job_id)
+            if known is None or now - known.read_at > self._max_seconds:
+                known = _Known(JobTasks(), now)
+            seen = known.tasks.revision
+        if seen > revision:
+            # Another thread was faster. Unless the revision is below even now: then the job is gone, or
+            # the database was restored from a backup.
+            revision, _ = _look(collections, job_id, session)
             if seen > revision:
-                # Another thread was faster. Unless the revision is below even now: then the job is gone, or
-                # the database was restored from a backup.
-                revision = _revision(collections, job_id, session)
-                if seen > revision:
-                    known, seen = _Known(JobTasks(), now), 0
-                    with self._lock:
-                        self._forget(job_id)
-            if seen == revision:
+                known, seen = _Known(JobTasks(), now), 0
                 with self._lock:
-                    return question(known.tasks)
-            # At first all of them: a damaged record shall be told, not overlooked for want of a revision.
-            wanted: Document = {"job_id": job_id}
-            if seen:
-                wanted["revision"] = {"$gte": seen + 1}
-            # Not under the lock: a thread that waits for a server in vain holds up no other.
-            changed = collections.tasks.find(wanted, dict.fromkeys(STANDING_FIELDS, True), session=session)
-            standings = {record["_id"]: read_standing_record(record) for record in changed}
+                    self._forget(job_id)
+        if seen == revision:
+            with self._lock:
+                return question(known.tasks)
+        # At first all of them: a damaged record shall be told, not overlooked for want of a revision.
+        wanted: Document = {"job_id": job_id}
+        if seen:
+            wanted["revision"] = {"$gte": seen + 1}
+        # Not under the lock: a thread that waits for a server in vain holds up no other.
+        changed = collections.tasks.find(wanted, dict.fromkeys(STANDING_FIELDS, True), session=session)
+        standings = {record["_id"]: read_standing_record(record) for record in changed}
         with self._lock:
             known.tasks.update(standings, revision)
             self._keep(job_id, known)
@@ -155,9 +165,15 @@ class TaskStates:
             known.size = 0
 
 
-def _revision(collections: Collections, job_id: str, session: ClientSession) -> int:
-    job = collections.jobs.find_one({"_id": job_id}, {"revision": True}, session=session)
-    return 0 if job is None else int(job["revision"])
+def _session(collections: Collections) -> ClientSession:
+    """For all readings of one answer: of two servers the second to be asked is not behind the first then."""
+    return collections.jobs.database.client.start_session(causal_consistency=True)
+
+
+def _look(collections: Collections, job_id: str, session: ClientSession) -> tuple[int, bool]:
+    """The job's revision, 0 of one that is gone, and whether it has ended."""
+    job = collections.jobs.find_one({"_id": job_id}, {"revision": True, "state": True}, session=session)
+    return (0, False) if job is None else (int(job["revision"]), job["state"] in _ENDED_STATES)
 
 
 def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:

@@ -130,13 +130,14 @@ class MongoTasks:
     ) -> tuple[TaskKey, ...]:
         """Change every RUNNING task for which both conditions hold; return them by key.
 
-        `indexed`, an attempt or a lease, alone is asked of the server, which has no choice then but the
-        index of running tasks.
+        `indexed`, an attempt or a lease, alone is asked of the server: the index of running tasks has both.
         """
         running = {**indexed, **_RUNNING}
         # Asked first: there is nothing almost every time, and then nobody has to wait for a turn.
         with self._database.calls() as collections:
-            found = [record for record in collections.tasks.find(running, _BOOKKEEPING) if holds(record)]
+            # Named, as no server would choose it for a lease, which is not its first field.
+            records = collections.tasks.find(running, _BOOKKEEPING, hint="by_attempt")
+            found = [record for record in records if holds(record)]
         job_ids = sorted({record["job_id"] for record in found})
         return tuple(
             key

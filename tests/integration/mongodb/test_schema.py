@@ -23,7 +23,7 @@ def test_indexes_and_version_are_made_once(open_store: Callable[[], MongoStore],
     made = {name: database[name].index_information() for name in database.list_collection_names()}
     open_store()
     assert {name: database[name].index_information() for name in database.list_collection_names()} == made
-    names = {"_id_", "by_key", "by_change", "running", "leased"}
+    names = {"_id_", "by_key", "by_change", "by_attempt"}
     assert set(made["tasks"]) == names
     assert database["schema"].find_one() == {"_id": "schema", "version": SCHEMA_VERSION}
 
