@@ -23,14 +23,20 @@ def page(open_page: Any, job: job_pb2.Job, **params: str) -> Any:
     return open_page("job", id=job.name.removeprefix("jobs/"), **params)
 
 
+def held_after(done: int, fits: GatedFits, submit: Any, client: Client) -> job_pb2.Job:
+    """A job of 48 tasks of which so many are done and the others wait."""
+    fits.close(after=done)
+    job: job_pb2.Job = submit("Held", n_experiments=4)
+    for step in client.watch_job(job.name):
+        if step.job.task_counts.done >= done:
+            break
+    return job
+
+
 def test_a_running_job_shows_its_progress_and_scores_and_can_be_cancelled(
     open_page: Any, submit: Any, client: Client, fits: GatedFits
 ) -> None:
-    fits.close(after=6)
-    job = submit("Held", n_experiments=4)
-    for step in client.watch_job(job.name):
-        if step.job.task_counts.done >= 6:
-            break
+    job = held_after(6, fits, submit, client)
     app = page(open_page, job, view="Progress")
     assert "**6** of 48 tasks" in words(app)
     assert "6 done" in words(app)
@@ -138,11 +144,7 @@ def test_every_view_of_a_finished_job_is_drawn(open_page: Any, submit: Any, fini
 def test_a_running_job_has_a_report_that_says_of_what_it_is(
     open_page: Any, submit: Any, client: Client, fits: GatedFits
 ) -> None:
-    fits.close(after=6)
-    job = submit("Held", n_experiments=4)
-    for step in client.watch_job(job.name):
-        if step.job.task_counts.done >= 6:
-            break
+    job = held_after(6, fits, submit, client)
     app = page(open_page, job, view="Report", min_members="1")
     assert "Preliminary: of the 6 of 48 tasks that had ended when this was drawn." in words(app)
     assert not has(app, "draw-anew")
