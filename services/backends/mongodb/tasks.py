@@ -137,12 +137,14 @@ class MongoTasks:
         with self._database.calls() as collections:
             # Named, as no server would choose it for a lease, which is not its first field.
             records = collections.tasks.find(running, _BOOKKEEPING, hint="by_attempt")
-            found = [record for record in records if holds(record)]
-        job_ids = sorted({record["job_id"] for record in found})
+            found = _by_job(read_key_record(record) for record in records if holds(record))
+        # Then by `_id`, and only where that is still so: a lease may have been renewed meanwhile.
         return tuple(
             key
-            for job_id in job_ids
-            for key in sorted(self._change(job_id, running, _is_of(job_id, holds), update, moved_at, stamps))
+            for job_id in sorted(found)
+            for key in sorted(
+                self._change(job_id, {**_named(found[job_id]), **running}, holds, update, moved_at, stamps)
+            )
         )
 
     def _change(
@@ -220,13 +222,6 @@ class MongoTasks:
             with self._database.calls() as collections:
                 remove_writing(collections, lost, writing)
         return held
-
-
-def _is_of(job_id: str, holds: Callable[[Document], bool]) -> Callable[[Document], bool]:
-    def is_of_job(record: Document) -> bool:
-        return bool(record["job_id"] == job_id) and holds(record)
-
-    return is_of_job
 
 
 def _is_run(record: Document) -> bool:
