@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from bson import ObjectId
 
 from services.backends.mongodb.database import Collections, Database
 from services.backends.mongodb.job_tasks import JobTasks, Publication
@@ -79,8 +80,15 @@ class MongoPublishing:
         )
         if not revision:
             return  # the job is gone
-        # First: what is noted twice harms nobody.
-        collections.publications.insert_one({"job_id": job_id, "at": now, "revision": revision, "tasks": ids})
+        # First: what is noted twice harms nobody. An upsert, as only that can take the server's time.
+        collections.publications.update_one(
+            {"_id": ObjectId()},
+            {
+                "$set": {"job_id": job_id, "at": now, "revision": revision, "tasks": ids},
+                "$currentDate": {"noted_at": True},
+            },
+            upsert=True,
+        )
         if over:
             collections.publications.delete_many({"_id": {"$in": over}})
 

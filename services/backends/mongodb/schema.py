@@ -70,8 +70,9 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "publications": [
         IndexModel([("job_id", ASCENDING)], name="by_job"),
-        # What was published so long ago counts as lost anyway.
-        IndexModel([("at", ASCENDING)], name="old", expireAfterSeconds=_PUBLICATION_SECONDS),
+        # What was published so long ago counts as lost anyway. By the server's clock alone: by a scheduler's
+        # time (`at`) what a slow clock has only just published would be forgotten.
+        IndexModel([("noted_at", ASCENDING)], name="forgotten", expireAfterSeconds=_PUBLICATION_SECONDS),
     ],
     "leases": [],
     "owners": [],

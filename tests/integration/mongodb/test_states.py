@@ -142,6 +142,23 @@ def test_publications_that_are_over_do_not_pile_up(store: MongoStore, database: 
     assert database["publications"].count_documents({}) == 0
 
 
+def test_the_server_forgets_a_publication_by_its_own_clock(store: MongoStore, database: Documents) -> None:
+    _, keys = start_job(store, 3)
+    for days in (-1000, 1000):  # a scheduler whose clock is wrong
+        store.mark_published(keys, NOW + timedelta(days=days))
+    expiring = [
+        field
+        for index in database["publications"].index_information().values()
+        if "expireAfterSeconds" in index
+        for field, _ in index["key"]
+    ]
+    assert expiring
+    server_time = database.client.admin.command("hello")["localTime"]
+    for publication in database["publications"].find():
+        for field in expiring:
+            assert abs(server_time - publication[field]) < timedelta(minutes=5)
+
+
 def test_a_damaged_publication_holds_up_nothing(store: MongoStore, database: Documents) -> None:
     job, keys = start_job(store, 3)
     store.mark_published(keys[:1], NOW)
