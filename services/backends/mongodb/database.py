@@ -25,7 +25,7 @@ from pymongo import MongoClient, ReadPreference, ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database as DriverDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.uri_parser import split_options
 from pymongo.write_concern import WriteConcern
@@ -57,6 +57,7 @@ _GIVE_UP_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS = 0.01  # about what a change takes
 _LONGEST_PAUSE_SECONDS = 0.1  # short: who came first shall not be the one who waits longest
 _N_TURNS = 64
+_INTERRUPTED = 11601  # by killSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class Database:
             raise StoreUnavailable(f"{self.where} is busy with other changes. Try again in a moment.")
         try:
             with self._translated(expected):
-                result, changed_jobs = self._run(body)
+                result, changed_jobs = self._run(token, body)
         finally:
             turn.release()
         if changed_jobs:
@@ -180,9 +181,9 @@ class Database:
         self._writers.close()
         self._client.close()
 
-    def _run(self, body: Callable[[Transaction], T]) -> tuple[T, set[str]]:
+    def _run(self, token: str, body: Callable[[Transaction], T]) -> tuple[T, set[str]]:
         deadline = time.monotonic() + _GIVE_UP_SECONDS
-        suspicion = Suspicion(self._writers)
+        suspicion = Suspicion(self._writers, lambda: self._progress(token))
         failures = 0
         while True:
             suspicion.look()
@@ -197,7 +198,7 @@ class Database:
                     self._commit(session, deadline)
                     return result, transaction.changed_jobs
                 except PyMongoError as error:
-                    if not error.has_error_label("TransientTransactionError") or self._closed.is_set():
+                    if not _may_begin_anew(error) or self._closed.is_set():
                         raise
                     failures += 1
                     pause = _pause_seconds(failures)
@@ -205,6 +206,15 @@ class Database:
                         raise
             # Outside of the session, which aborts what is left of the transaction when it ends.
             self._closed.wait(pause)
+
+    def _progress(self, token: str) -> tuple[object, ...]:
+        """What every change raises of the job, the dataset or the owner that a token names."""
+        collections = self._collections
+        return (
+            collections.jobs.find_one({"_id": token}, {"revision": True}),
+            collections.datasets.find_one({"_id": token}, {"jobs_made": True}),
+            collections.owners.find_one({"_id": token.removeprefix("owner/")}, {"changes": True}),
+        )
 
     def _commit(self, session: ClientSession, deadline: float) -> None:
         """Commit, and ask again while the answer was lost: committing twice is committing once."""
@@ -255,6 +265,15 @@ class Database:
             if self._closed.is_set():
                 raise closed_store() from error
             raise translate(error, self.where) from error
+
+
+def _may_begin_anew(error: PyMongoError) -> bool:
+    """Whether a transaction may be repeated: in conflict with another, or ended by who took us for dead.
+
+    Should it have been committed after all, its repetition finds nothing left to change.
+    """
+    interrupted = isinstance(error, OperationFailure) and error.code == _INTERRUPTED
+    return interrupted or error.has_error_label("TransientTransactionError")
 
 
 def _pause_seconds(failures: int) -> float:

@@ -35,10 +35,10 @@ _AUTHENTICATION_CODES = {11, 18, 8000}
 _PERMISSION_CODES = {13, 31}
 _DISK_FULL_CODES = {14031, 28}
 _CONFLICT_CODES = {112, 251}
-# Interrupted, stepping down, shutting down, over a time limit, not enough members to confirm, and the like.
+# Interrupted, cursor gone, stepping down, shutting down, over a time limit, too few members to confirm...
 _PASSING_CODES = {
-    *(6, 7, 24, 50, 63, 64, 79, 89, 91, 100, 133, 134, 136, 146, 189, 202, 234, 237, 262, 290, 317),
-    *(358, 384, 402, 91331, 9001, 10058, 10107, 11600, 11602, 13388, 13435, 13436),
+    *(6, 7, 24, 43, 50, 63, 64, 79, 89, 91, 100, 133, 134, 136, 146, 175, 189, 202, 234, 237, 261, 262),
+    *(290, 317, 358, 365, 384, 402, 91331, 9001, 10058, 10107, 11600, 11601, 11602, 13388, 13435, 13436),
 }
 
 

@@ -18,6 +18,7 @@ from services.core.errors import ServiceError
 __all__ = ["RevisionWatch"]
 
 _POLL_SECONDS = 0.2  # how old the changes of other processes may get
+_CLOSE_SECONDS = 2.0
 _GAP_SECONDS = 0.02  # between two looks, however many ask for one
 
 
@@ -97,7 +98,8 @@ class RevisionWatch:
             self._wanted.notify()
             thread = self._thread
         if thread is not None:
-            thread.join()
+            # Not for as long as a server may be silent to which it is just talking.
+            thread.join(_CLOSE_SECONDS)
 
     def _run(self) -> None:
         looked_at = -_POLL_SECONDS

@@ -8,7 +8,8 @@ otherwise, and nobody can change that job meanwhile.
 So every process writes down the sessions of its transactions, and shows a sign of life while one of them is
 open for long. Who finds a job locked for much longer than a change takes looks at these signs twice, and
 ends the changes of those that showed none in between. No clock of one machine is compared with another's,
-and a change that is merely long, as the start of a job of a hundred thousand tasks, is waited for.
+and a change that is merely long, as the start of a job of a hundred thousand tasks, is waited for. So is
+everybody where the job moves on meanwhile: then nothing holds it, others were only faster.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,8 @@ __all__ = ["WRITER_SECONDS", "Suspicion", "Writers"]
 # Records are forgotten by the server after this long; a session in use is noted again well before.
 WRITER_SECONDS = 24 * 3600
 _NOTE_SECONDS = WRITER_SECONDS / 4
+# The driver uses a session again unless it was idle for half an hour, so that those of a day add up.
+_MOST_NOTED = 1000
 # A change takes milliseconds: who is at one for longer shows this often that it lives.
 _SIGN_SECONDS = 0.5
 # Who waits for a change this long looks for signs of life, and again after the second span.
@@ -91,6 +94,8 @@ class Writers:
         )
         with self._lock:
             self._noted[session_id] = now
+            if len(self._noted) > _MOST_NOTED:
+                self._noted = {each: at for each, at in self._noted.items() if now - at < _NOTE_SECONDS}
 
     def show_sign(self) -> None:
         """Show the others that this process lives."""
@@ -140,9 +145,15 @@ class Writers:
 class Suspicion:
     """One waiter's doubt whether the change that it waits for is still somebody's."""
 
-    def __init__(self, writers: Writers) -> None:
-        """It begins to wait now."""
+    def __init__(self, writers: Writers, progress: Callable[[], object]) -> None:
+        """It begins to wait now.
+
+        Args:
+            progress: tells how far that has come which the waiter wants to change.
+        """
         self._writers = writers
+        self._progress = progress
+        self._seen: object = None
         self._before: Mapping[str, int] | None = None
         self._next_look = time.monotonic() + _UNEASY_SECONDS
 
@@ -152,10 +163,12 @@ class Suspicion:
         if now < self._next_look:
             return
         if self._before is None:
+            self._seen = self._progress()
             self._before = self._writers.signs()
             self._next_look = now + _WATCH_SECONDS
             return
-        self._writers.end_silent(self._before)
+        if self._progress() == self._seen:
+            self._writers.end_silent(self._before)
         self._before = None
         self._next_look = now + _UNEASY_SECONDS
 

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from services.backends.mongodb import MongoStore
-from services.backends.mongodb.writers import Writers
+from services.backends.mongodb.writers import Suspicion, Writers
 from tests.contract.samples import make_dataset
 from tests.integration.jobs.conftest import until
 
@@ -78,3 +78,25 @@ def test_what_follows_an_end_works(store: MongoStore, writers: Collection[dict[s
     other = Writers(writers)
     other.end_silent(other.signs())
     assert store.get_dataset(dataset.id) == dataset
+
+
+def test_nobody_is_taken_for_dead_while_the_job_moves_on(
+    writers: Collection[dict[str, Any]],
+    database: Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.backends.mongodb.writers._UNEASY_SECONDS", 0.0)
+    monkeypatch.setattr("services.backends.mongodb.writers._WATCH_SECONDS", 0.0)
+    quick, waiting = Writers(writers), Writers(writers)
+    session = begin(database, database.client, 1)
+    quick.note(session)
+    moving, standing = Suspicion(waiting, iter(range(9)).__next__), Suspicion(waiting, lambda: 7)
+    for _ in range(2):
+        moving.look()
+    session.commit_transaction()
+    session.start_transaction()
+    database["leases"].update_one({"_id": "1"}, {"$set": {"held": 2}}, session=session)
+    for _ in range(2):
+        standing.look()
+    with pytest.raises(PyMongoError):
+        session.commit_transaction()
