@@ -1,4 +1,4 @@
-"""What the store's server can do at most with a record per task, without any of the service around it."""
+"""The peer of blocks: what the server can do at most with a record for each task, and nothing around it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
-from pymongo import MongoClient, UpdateOne
+from pymongo import ASCENDING, IndexModel, MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from services.backends.mongodb.records import task_record
-from services.backends.mongodb.schema import prepare_schema
 from services.core.covariance import Covariance
 from services.core.tasks import TaskKey
 
@@ -25,6 +24,15 @@ __all__ = ["Bare", "measure_bare"]
 _MAJORITY = WriteConcern("majority", j=True)
 _N = 1000
 _BATCH = 250  # about as many as a bundle holds
+_INDEXES = [
+    IndexModel([(name, ASCENDING) for name in ("job_id", "experiment", "k", "covariance")], name="by_key"),
+    IndexModel([("job_id", ASCENDING), ("revision", ASCENDING)], name="by_change"),
+    IndexModel(
+        [("attempt_id", ASCENDING), ("lease_until", ASCENDING)],
+        name="by_attempt",
+        partialFilterExpression={"state": "running"},
+    ),
+]
 _RESULT = {
     "log_likelihood": -1.5,
     "bic": -2.5,
@@ -41,7 +49,7 @@ _RESULT = {
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """Documents per second by kind of statement, on the service's own collections and indexes.
+    """Documents per second by kind of statement, with the indexes that such a store needs.
 
     Attributes:
         tasks_per_second: one insert, one claim and one result each: no store that keeps a record for a
@@ -56,8 +64,8 @@ def measure_bare(client: MongoClient[dict[str, Any]]) -> Bare:
     """Insert, claim and finish task records in a database of its own, which is dropped afterwards."""
     database = client[f"bare_{uuid.uuid4().hex[:8]}"]
     try:
-        prepare_schema(database, "The bare store")
         tasks = database.get_collection("tasks", write_concern=_MAJORITY)
+        tasks.create_indexes(_INDEXES)
         keys = [TaskKey("job", *key) for key in product(range(100), range(1, 11), Covariance)][:_N]
         now = datetime.now(UTC)
 
@@ -70,7 +78,7 @@ def measure_bare(client: MongoClient[dict[str, Any]]) -> Bare:
 
         def insert(session: ClientSession, batch: list[str]) -> None:
             tasks.insert_many(
-                [task_record(key, 0, 1) for key in keys if key.id in batch], ordered=False, session=session
+                [_record(key) for key in keys if key.id in batch], ordered=False, session=session
             )
 
         def claim(session: ClientSession, batch: list[str]) -> None:
@@ -98,3 +106,15 @@ def measure_bare(client: MongoClient[dict[str, Any]]) -> Bare:
         return Bare(rates, 1 / seconds_per_task)
     finally:
         client.drop_database(database.name)
+
+
+def _record(key: TaskKey) -> dict[str, Any]:
+    return {
+        "_id": key.id,
+        "job_id": key.job_id,
+        "experiment": key.experiment,
+        "k": key.k,
+        "covariance": key.covariance.value,
+        **task_record(key, 0, 1),
+        "lease_until": None,
+    }

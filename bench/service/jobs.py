@@ -67,8 +67,9 @@ def wait_for_all(
 
 def ended_tasks(database: Database[dict[str, Any]], job_ids: Sequence[str]) -> int:
     """How many tasks of these jobs have ended."""
+    blocks = database["blocks"].find(
+        {"job_id": {"$in": list(job_ids)}, "of_parts": False}, {"tasks.state": True}
+    )
     return sum(
-        database["tasks"].count_documents({"job_id": job_id, "state": state})
-        for job_id in job_ids
-        for state in ("done", "degenerate", "error")
+        task["state"] in {"done", "degenerate", "error"} for block in blocks for task in block["tasks"]
     )

@@ -75,10 +75,9 @@ def _wait_until_queued(database: Database[dict[str, Any]], job_ids: Sequence[str
 
 def _ended_at(database: Database[dict[str, Any]], names: Sequence[str]) -> list[datetime]:
     ids = [name.partition("/")[2] for name in names]
-    ended = database["tasks"].find(
-        {"job_id": {"$in": ids}, "state": {"$in": ["done", "degenerate"]}}, {"ended_at": 1}
-    )
-    return sorted(task["ended_at"] for task in ended)
+    blocks = database["blocks"].find({"job_id": {"$in": ids}, "of_parts": False}, {"tasks.ended_at": True})
+    ended = (task["ended_at"] for block in blocks for task in block["tasks"])
+    return sorted(at for at in ended if at is not None)
 
 
 def _growth(what: str, seconds: Sequence[float]) -> Row:

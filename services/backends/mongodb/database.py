@@ -66,7 +66,8 @@ class Collections:
 
     datasets: Collection[Document]
     jobs: Collection[Document]
-    tasks: Collection[Document]
+    blocks: Collection[Document]
+    claims: Collection[Document]
     models: Collection[Document]
     publications: Collection[Document]
     leases: Collection[Document]
@@ -289,7 +290,8 @@ def _collections(database: DriverDatabase[Document]) -> Collections:
     return Collections(
         database["datasets"],
         database["jobs"],
-        database["tasks"],
+        database["blocks"],
+        database["claims"],
         database["models"],
         database["publications"],
         database["leases"],

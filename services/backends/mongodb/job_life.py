@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.backends.documents import Document
+from services.backends.mongodb.blocks import JobBlocks
 from services.backends.mongodb.database import Database, Transaction
 from services.backends.mongodb.jobs import fetch_job
 from services.backends.mongodb.models import remove_models
 from services.backends.mongodb.parts import remove_part_models
-from services.backends.mongodb.records import (
-    KEY_FIELDS,
-    NEW_TASK,
-    PARTS,
-    WHOLES,
-    read_key_record,
-    task_record,
-)
+from services.backends.mongodb.records import NEW_TASK
 from services.backends.mongodb.states import count_by_state
 from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sqlite.task_rows import task_not_found
@@ -28,7 +22,7 @@ from services.core.tasks import TaskKey, TaskState
 
 __all__ = ["MongoJobLife"]
 
-_TERMINAL = [state.value for state in TaskState if state.is_terminal]
+_TERMINAL = frozenset(state.value for state in TaskState if state.is_terminal)
 
 
 class MongoJobLife:
@@ -50,21 +44,15 @@ class MongoJobLife:
             job = fetch_job(collections, job_id, session)
             if job.state.is_terminal:
                 return job
-            there = {
-                record["_id"]
-                for record in collections.tasks.find({"job_id": job_id}, {"_id": True}, session=session)
-            }
-            new = with_parts_counted(key for key in keys if key.whole.id not in there)
+            blocks = JobBlocks(transaction, job_id)
+            there = blocks.every_task()
+            new = with_parts_counted(key for key in keys if key.whole not in there)
             if not new and job.state is JobState.RUNNING:
                 return job
             revision = _next_revision(transaction, job_id)
             # All at once, as a job whose tasks are there in part could be closed before its time.
             if new:
-                collections.tasks.insert_many(
-                    [task_record(key, n_parts, revision) for key, n_parts in sorted(new.items())],
-                    ordered=False,
-                    session=session,
-                )
+                blocks.add(new, revision)
             if job.state is JobState.PENDING:
                 return _set(transaction, job_id, {"state": JobState.RUNNING.value, "started_at": now})
             return fetch_job(collections, job_id, session)
@@ -108,37 +96,34 @@ class MongoJobLife:
                 note_owner(collections, fetch_job(collections, job_id).owner)
 
         def retry(transaction: Transaction) -> Job:
-            collections, session = transaction.collections, transaction.session
-            job = fetch_job(collections, job_id, session)
+            job = fetch_job(transaction.collections, job_id, transaction.session)
+            blocks = JobBlocks(transaction, job_id)
+            records = blocks.every_task()
             if keys is None:
-                again = _find(transaction, {"job_id": job_id, "state": TaskState.ERROR.value, **WHOLES})
-                if (
-                    job.state is JobState.FAILED
-                    and collections.tasks.find_one({"job_id": job_id}, {"_id": True}, session=session) is None
-                ):
+                again = {
+                    key
+                    for key, record in records.items()
+                    if not key.is_part and record["state"] == TaskState.ERROR.value
+                }
+                if job.state is JobState.FAILED and not records:
                     _check_retry(transaction, job, job.spec.n_tasks, limits)
                     _next_revision(transaction, job_id)
                     return _reopen(transaction, job_id, JobState.PENDING)
             else:
-                named = {"job_id": job_id, "_id": {"$in": [key.id for key in keys]}, **WHOLES}
-                known = set(_find(transaction, named))
                 for key in keys:
-                    if key not in known:
+                    if key not in records or key.is_part:
                         raise task_not_found(key)
-                again = _find(transaction, {**named, "state": {"$in": _TERMINAL}})
+                again = {key for key in keys if records[key]["state"] in _TERMINAL}
             if not again:
                 return job
             _check_retry(transaction, job, len(again), limits)
-            tasks = set(again)
-            again += [key for key in _find(transaction, {"job_id": job_id, **PARTS}) if key.whole in tasks]
             revision = _next_revision(transaction, job_id)
-            # started_at stays: it says when the last attempt began.
-            collections.tasks.update_many(
-                {"_id": {"$in": [key.id for key in again]}},
-                {"$set": {**NEW_TASK, "revision": revision, "waiting_from": revision}},
-                session=session,
-            )
-            remove_models(transaction, again)
+            cleared = {key: record for key, record in records.items() if key.whole in again}
+            remove_models(transaction, {key: record["model"] for key, record in cleared.items()})
+            for key in cleared:
+                # started_at stays: it says when the last attempt began.
+                blocks.change(key, {**NEW_TASK, "waiting_from": revision})
+            blocks.write(revision)
             return _reopen(transaction, job_id, JobState.RUNNING)
 
         return self._database.change(job_id, retry)
@@ -150,20 +135,14 @@ class MongoJobLife:
             if job.state.is_terminal:
                 return job
             revision = _next_revision(transaction, job_id)
-            collections.tasks.update_many(
-                {"job_id": job_id, "state": {"$in": ["pending", "running"]}},
-                {
-                    "$set": {
-                        "state": TaskState.CANCELLED.value,
-                        "ended_at": now,
-                        "attempt_id": "",
-                        "lease_until": None,
-                        "revision": revision,
-                    }
-                },
-                session=session,
-            )
-            remove_part_models(transaction, job_id)
+            blocks = JobBlocks(transaction, job_id)
+            for key, record in blocks.every_task().items():
+                if record["state"] not in _TERMINAL:
+                    blocks.change(
+                        key, {"state": TaskState.CANCELLED.value, "ended_at": now, "attempt_id": ""}
+                    )
+            remove_part_models(transaction, blocks)
+            blocks.write(revision)
             return _end(transaction, job_id, state, failure, now)
 
         return self._database.change(job_id, stop)
@@ -179,13 +158,6 @@ def _next_revision(transaction: Transaction, job_id: str) -> int:
     if revision is None:
         raise LookupError(f"no job {job_id}")
     return revision
-
-
-def _find(transaction: Transaction, condition: Document) -> list[TaskKey]:
-    records = transaction.collections.tasks.find(
-        condition, dict.fromkeys(KEY_FIELDS, True), session=transaction.session
-    )
-    return list(map(read_key_record, records))
 
 
 def _end(transaction: Transaction, job_id: str, state: JobState, failure: str, now: datetime) -> Job:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from operator import itemgetter
-from typing import Any
 
 from pymongo import ASCENDING
 from pymongo.client_session import ClientSession
@@ -14,12 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
-from services.backends.mongodb.records import (
-    WITHOUT_MODEL,
-    job_record,
-    read_job_record,
-    read_task_record,
-)
+from services.backends.mongodb.records import block_tasks, job_record, read_job_record, read_task
 from services.backends.mongodb.revisions import RevisionWatch
 from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sound import read_sound
@@ -34,12 +29,6 @@ from services.core.tasks import Task
 __all__ = ["MongoJobs", "fetch_job"]
 
 _STATES = frozenset(JobState)
-_BY_REVISION = [
-    ("revision", ASCENDING),
-    ("experiment", ASCENDING),
-    ("k", ASCENDING),
-    ("covariance", ASCENDING),
-]
 
 
 class MongoJobs:
@@ -141,7 +130,8 @@ class MongoJobs:
             collections.jobs.delete_one({"_id": job_id}, session=session)
             collections.models.delete_many({"job_id": job_id}, session=session)
             collections.publications.delete_many({"job_id": job_id}, session=session)
-            collections.tasks.delete_many({"job_id": job_id}, session=session)
+            collections.claims.delete_many({"job_id": job_id}, session=session)
+            collections.blocks.delete_many({"job_id": job_id}, session=session)
             transaction.changed_jobs.add(job_id)
 
         self._database.change(job_id, delete)
@@ -155,30 +145,21 @@ class MongoJobs:
 
     def changed_tasks(self, job_id: str, revision: int, limit: int) -> tuple[Task, ...]:
         """See the port."""
-        # Revisions are committed in their order and whole, and a task only ever moves to a later one.
-        # A cursor that goes up therefore omits none, even where tasks move while it reads.
+        # Of a block that moves while they are read, the tasks changed meanwhile are told later.
+        wanted = {"job_id": job_id, "of_parts": False, "revision": {"$gte": revision + 1}}
         with self._database.calls() as collections:
-            above = _changed(collections, job_id, {"$gte": revision + 1}, limit)
-            records = list(itertools.islice(above, limit))
-            if len(records) == limit:
-                # Tasks changed together share a revision. A cut among them would lose the rest of them
-                # to a caller that goes on from the last revision it saw. Those already read stay in the
-                # answer: an answer that such a task has left may not look like the end.
-                last = records[-1]["revision"]
-                seen = {record["_id"] for record in records}
-                same = _changed(collections, job_id, last, limit)
-                records += (record for record in same if record["_id"] not in seen)
-        return tuple(map(read_task_record, records))
-
-
-def _changed(collections: Collections, job_id: str, revision: Any, batch_size: int) -> Iterator[Document]:
-    """The whole tasks of these revisions, by revision and key; parts are left out here, not by the server,
-    for whose index that would be one condition too many.
-    """
-    wanted = {"job_id": job_id, "revision": revision}
-    found = collections.tasks.find(wanted, WITHOUT_MODEL, sort=_BY_REVISION, batch_size=batch_size)
-    with found:
-        yield from (record for record in found if record["n_starts"] == 0)
+            blocks = collections.blocks.find(wanted, sort=[("revision", ASCENDING)])
+            changed = {
+                record["id"]: record
+                for block in blocks
+                for record in block_tasks(block)
+                if record["revision"] > revision
+            }
+        # Tasks changed together share a revision. A cut among them would lose the rest of them to a caller
+        # that goes on from the last revision it saw.
+        last = max(heapq.nsmallest(limit, (record["revision"] for record in changed.values())), default=0)
+        tasks = [read_task(record) for record in changed.values() if record["revision"] <= last]
+        return tuple(sorted(tasks, key=lambda task: (task.revision, task.key)))
 
 
 def fetch_job(collections: Collections, job_id: str, session: ClientSession | None = None) -> Job:

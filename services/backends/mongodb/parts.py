@@ -7,53 +7,43 @@ from datetime import datetime
 from typing import Any
 
 from services.backends.documents import Document, result_document
+from services.backends.mongodb.blocks import JobBlocks
 from services.backends.mongodb.database import Transaction
 from services.backends.mongodb.models import move_model, remove_models
-from services.backends.mongodb.records import PARTS, read_task_record
-from services.backends.sqlite.task_rows import bic_column
+from services.backends.mongodb.records import read_task
 from services.core.parts import best_part, task_of_parts
 from services.core.tasks import Task, TaskKey, TaskState
 
 __all__ = ["align", "remove_part_models"]
 
 
-def align(transaction: Transaction, changed: Iterable[TaskKey], revision: int, now: datetime) -> None:
-    """Bring the tasks of which these are parts in line with all of their parts; all of one job."""
-    tasks, session = transaction.collections.tasks, transaction.session
+def align(transaction: Transaction, blocks: JobBlocks, changed: Iterable[TaskKey], now: datetime) -> None:
+    """Bring the tasks of which these are parts in line with all of their parts."""
     for key in dict.fromkeys(part.whole for part in changed if part.is_part):
-        record = tasks.find_one({"_id": key.id}, session=session)
+        record = blocks.tasks([key]).get(key)
         if record is None:
             continue
-        parts = {
-            read_task_record(found): found["model"]
-            for found in tasks.find(
-                {
-                    "job_id": key.job_id,
-                    "experiment": key.experiment,
-                    "k": key.k,
-                    "covariance": key.covariance.value,
-                    **PARTS,
-                },
-                session=session,
-            )
-        }
-        task = read_task_record(record)
+        parts = {read_task(found): found["model"] for found in blocks.parts(key).values()}
+        task = read_task(record)
         aligned = task_of_parts(task, tuple(parts), now)
         if aligned == task:
             continue
-        fields = {**_fields(aligned), "revision": revision}
+        fields = _fields(aligned)
         if aligned.state.is_terminal:
-            fields["model"] = _end_parts(transaction, aligned, parts, revision, now)
-        tasks.update_one({"_id": key.id}, {"$set": fields}, session=session)
+            fields["model"] = _end_parts(transaction, blocks, aligned, parts, now)
+        blocks.change(key, fields)
 
 
-def remove_part_models(transaction: Transaction, job_id: str) -> None:
+def remove_part_models(transaction: Transaction, blocks: JobBlocks) -> None:
     """Remove what parts have found whose tasks will not have it: those of a job that was stopped."""
-    holding = {"job_id": job_id, **PARTS, "model": {"$ne": None}}
-    tasks, session = transaction.collections.tasks, transaction.session
-    keys = [read_task_record(record).key for record in tasks.find(holding, session=session)]
-    tasks.update_many({"_id": {"$in": [key.id for key in keys]}}, {"$set": {"model": None}}, session=session)
-    remove_models(transaction, keys)
+    models = {
+        key: record["model"]
+        for key, record in blocks.every_task().items()
+        if key.is_part and record["model"] is not None
+    }
+    for key in models:
+        blocks.change(key, {"model": None})
+    remove_models(transaction, models)
 
 
 def _fields(task: Task) -> Document:
@@ -63,7 +53,6 @@ def _fields(task: Task) -> Document:
         "started_at": task.started_at,
         "ended_at": task.ended_at,
         "seconds": task.seconds,
-        "bic": bic_column(task.result),
         "result": None if task.result is None else result_document(task.result),
         "error": task.error,
     }
@@ -71,36 +60,23 @@ def _fields(task: Task) -> Document:
 
 def _end_parts(
     transaction: Transaction,
+    blocks: JobBlocks,
     task: Task,
     parts: Mapping[Task, Mapping[str, Any] | None],
-    revision: int,
     now: datetime,
 ) -> Mapping[str, Any] | None:
     """Leave nothing to run or to keep of the parts of a task that has ended; return the task's model."""
-    tasks, session = transaction.collections.tasks, transaction.session
     model = None
+    models = {part.key: named for part, named in parts.items()}
     if task.state is not TaskState.ERROR:
-        best = best_part(tuple(parts))
-        model = parts[best]
+        best = best_part(tuple(parts)).key
+        model = models.pop(best)
         if model is not None:
-            move_model(transaction, best.key, model)
-    remove_models(transaction, [part.key for part in parts])
-    tasks.update_many(_named(parts), {"$set": {"model": None}}, session=session)
-    tasks.update_many(
-        _named(part for part in parts if not part.state.is_terminal),
-        {
-            "$set": {
-                "state": TaskState.CANCELLED.value,
-                "ended_at": now,
-                "attempt_id": "",
-                "lease_until": None,
-                "revision": revision,
-            }
-        },
-        session=session,
-    )
+            move_model(transaction, best, model)
+    remove_models(transaction, models)
+    for part in parts:
+        fields: Document = {"model": None}
+        if not part.state.is_terminal:
+            fields |= {"state": TaskState.CANCELLED.value, "ended_at": now, "attempt_id": ""}
+        blocks.change(part.key, fields)
     return model
-
-
-def _named(parts: Iterable[Task]) -> Document:
-    return {"_id": {"$in": [part.key.id for part in parts]}}

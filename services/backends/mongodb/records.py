@@ -15,49 +15,40 @@ from services.backends.documents import (
     read_spec,
     spec_document,
 )
-from services.core.covariance import Covariance
 from services.core.datasets import Dataset
 from services.core.errors import DataLoss
 from services.core.jobs import Job, JobState
-from services.core.tasks import Part, Task, TaskKey, TaskState
+from services.core.tasks import Task, TaskKey, TaskState
 
 __all__ = [
-    "KEY_FIELDS",
     "NEW_TASK",
-    "PARTS",
     "STANDING_FIELDS",
-    "WHOLES",
-    "WITHOUT_MODEL",
     "Standing",
+    "block_tasks",
     "dataset_record",
     "job_record",
     "read_dataset_record",
     "read_job_record",
-    "read_key_record",
-    "read_standing_record",
-    "read_task_record",
+    "read_standing",
+    "read_state",
+    "read_task",
+    "read_task_key",
     "task_record",
     "to_millis",
 ]
 
-KEY_FIELDS = ("job_id", "experiment", "k", "covariance", "first_start", "n_starts")
-# What users see of the tasks, and what is published, claimed and finished.
-WHOLES: Mapping[str, Any] = {"n_starts": 0}
-# The projection that reads tasks: a small model stands in the record of its task.
-WITHOUT_MODEL: Mapping[str, Any] = {"model": False}
-PARTS: Mapping[str, Any] = {"n_starts": {"$gt": 0}}
-STANDING_FIELDS = ("revision", "state", "n_starts", "n_parts", "losses", "waiting_from")
+# The projection that reads what there is to count of the tasks of a block.
+STANDING_FIELDS: Mapping[str, Any] = {
+    f"tasks.{field}": True for field in ("id", "revision", "state", "n_parts", "losses", "waiting_from")
+}
 
 # A task that nobody has claimed, and what a retry sets back to: all but what tells of earlier claims.
 NEW_TASK: Mapping[str, Any] = {
     "state": TaskState.PENDING.value,
     "attempt_id": "",
-    "lease_until": None,
-    "published_at": None,  # read by older versions, which noted there what is in publications now
     "ended_at": None,
     "seconds": 0.0,
     "losses": 0,
-    "bic": None,
     "result": None,
     "error": "",
     "model": None,
@@ -144,15 +135,9 @@ def read_job_record(record: Mapping[str, Any]) -> Job:
 
 
 def task_record(key: TaskKey, n_parts: int, revision: int) -> Document:
-    """The document of a new task, or of a part of one."""
+    """What a block holds of a new task, or of a part of one."""
     return {
-        "_id": key.id,
-        "job_id": key.job_id,
-        "experiment": key.experiment,
-        "k": key.k,
-        "covariance": key.covariance.value,
-        "first_start": key.part.first_start,
-        "n_starts": key.part.n_starts,
+        "id": key.id,
         "n_parts": n_parts,
         "revision": revision,
         "waiting_from": revision,
@@ -162,35 +147,40 @@ def task_record(key: TaskKey, n_parts: int, revision: int) -> Document:
     }
 
 
-def read_key_record(record: Mapping[str, Any]) -> TaskKey:
-    """Read the `KEY_FIELDS` of a task; DataLoss when they are damaged."""
-    with _reading(f"task {record.get('_id')}"):
-        return TaskKey(
-            record["job_id"],
-            record["experiment"],
-            record["k"],
-            Covariance(record["covariance"]),
-            Part(record["first_start"], record["n_starts"]),
-        )
+def block_tasks(block: Mapping[str, Any]) -> list[Document]:
+    """The records of tasks that a block holds; DataLoss when it is damaged."""
+    with _reading(f"block of tasks {block.get('_id')}"):
+        return list(block["tasks"])
 
 
-def read_standing_record(record: Mapping[str, Any]) -> Standing:
+def read_task_key(record: Mapping[str, Any]) -> TaskKey:
+    """The key of a task; DataLoss when it is damaged."""
+    with _reading(f"task {record.get('id')}"):
+        return TaskKey.parse(record["id"])
+
+
+def read_standing(record: Mapping[str, Any]) -> Standing:
     """Read the `STANDING_FIELDS` of a task; DataLoss when they are damaged."""
-    with _reading(f"task {record.get('_id')}"):
+    with _reading(f"task {record.get('id')}"):
         return Standing(
             int(record["revision"]),
             TaskState(record["state"]),
-            record["n_starts"] == 0,
+            "@" not in record["id"],
             record["n_parts"] == 0,
             record["losses"] > 0,
-            # Not in the records of older versions.
-            int(record.get("waiting_from", 0)),
+            int(record["waiting_from"]),
         )
 
 
-def read_task_record(record: Mapping[str, Any]) -> Task:
-    """Read the document of a task; DataLoss when it is damaged."""
-    key = read_key_record(record)
+def read_state(record: Mapping[str, Any]) -> TaskState:
+    """The state of a task; DataLoss when it is damaged."""
+    with _reading(f"task {record.get('id')}"):
+        return TaskState(record["state"])
+
+
+def read_task(record: Mapping[str, Any], lease_until: datetime | None = None) -> Task:
+    """Read the record of a task; DataLoss when it is damaged. Leases are kept with the claims."""
+    key = read_task_key(record)
     with _reading(f"task {key.id}"):
         result = record["result"]
         return Task(
@@ -199,7 +189,7 @@ def read_task_record(record: Mapping[str, Any]) -> Task:
             revision=record["revision"],
             attempts=record["attempts"],
             attempt_id=record["attempt_id"],
-            lease_until=record["lease_until"],
+            lease_until=lease_until,
             started_at=record["started_at"],
             ended_at=record["ended_at"],
             seconds=record["seconds"],

@@ -4,9 +4,11 @@
 | --- | --- | --- |
 | datasets | id | a dataset; `jobs_made` is raised by every job made of it |
 | jobs | id | a job and its revision |
-| tasks | job/experiment/k/covariance | a task, the revision of its last change, its model if small |
-| | the same and @first start+starts | a part of a task (`n_starts` > 0); a task has `n_parts` of them |
-| models | task/model id/number | one chunk of a large encoded model |
+| blocks | job/experiment/number | tasks of one experiment for ten numbers of clusters; see `blocks` |
+| | job/experiment/k/covariance | the parts of this task |
+| claims | made up | which attempt runs which tasks, and until when |
+| models | job/pack | small encoded models of tasks that were finished at once, by the ids of the tasks |
+| | task/model id/number | one chunk of a large encoded model |
 | publications | made up | tasks that were given to the queue at once, and when |
 | leases | name | who holds a named lease, and until when |
 | owners | owner | how often what an owner has was changed under a limit; see `usage` |
@@ -30,11 +32,9 @@ from services.core.errors import FailedPrecondition, InvalidInput
 
 __all__ = ["SCHEMA_VERSION", "prepare_schema"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PUBLICATION_SECONDS = 7 * 24 * 3600
-_KEY = [("experiment", ASCENDING), ("k", ASCENDING), ("covariance", ASCENDING)]
-_PART = [("first_start", ASCENDING), ("n_starts", ASCENDING)]
 _NEWEST = [("created_at", DESCENDING), ("_id", DESCENDING)]
 _BY_REQUEST = IndexModel(
     [("owner", ASCENDING), ("request_id", ASCENDING)],
@@ -55,15 +55,14 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel([("state", ASCENDING), *_NEWEST], name="by_state"),
         _BY_REQUEST,
     ],
-    "tasks": [
-        IndexModel([("job_id", ASCENDING), *_KEY, *_PART], name="by_key"),
-        IndexModel([("job_id", ASCENDING), ("revision", ASCENDING), *_KEY], name="by_change"),
-        # With the leases, so that those that have ended are found without a look at any record.
-        IndexModel(
-            [("attempt_id", ASCENDING), ("lease_until", ASCENDING)],
-            name="by_attempt",
-            partialFilterExpression={"state": "running"},
-        ),
+    "blocks": [
+        IndexModel([("job_id", ASCENDING), ("experiment", ASCENDING), ("k", ASCENDING)], name="by_key"),
+        IndexModel([("job_id", ASCENDING), ("revision", ASCENDING)], name="by_change"),
+    ],
+    "claims": [
+        IndexModel([("attempt_id", ASCENDING)], name="by_attempt"),
+        IndexModel([("job_id", ASCENDING)], name="by_job"),
+        IndexModel([("lease_until", ASCENDING)], name="by_lease"),
     ],
     "models": [
         IndexModel([("job_id", ASCENDING), ("task_id", ASCENDING), ("model_id", ASCENDING)], name="by_task"),

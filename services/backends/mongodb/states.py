@@ -1,15 +1,16 @@
 """States of tasks as this process last read them: a question then asks only for what has changed since.
 
 Counting the tasks of a job anew at every step costs the server all of their records each time. Whatever
-changes a task gives it the next revision of its job, and revisions are committed whole and in their order:
-so the records above the last revision that was seen are all that is needed to bring what was read up to date.
+changes a task gives it, and the block that it is in, the next revision of its job, and revisions are
+committed whole and in their order: so the blocks above the last revision that was seen are all that is needed
+to bring what was read up to date.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,9 +20,9 @@ from pymongo.client_session import ClientSession
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections
 from services.backends.mongodb.job_tasks import JobTasks
-from services.backends.mongodb.records import STANDING_FIELDS, WHOLES, read_standing_record
+from services.backends.mongodb.records import STANDING_FIELDS, block_tasks, read_standing, read_state
 from services.core.jobs import JobState
-from services.core.tasks import TaskCounts, TaskState
+from services.core.tasks import TaskCounts
 
 __all__ = ["TaskStates", "count_by_state"]
 
@@ -134,8 +135,10 @@ class TaskStates:
         if seen:
             wanted["revision"] = {"$gte": seen + 1}
         # Not under the lock: a thread that waits for a server in vain holds up no other.
-        changed = collections.tasks.find(wanted, dict.fromkeys(STANDING_FIELDS, True), session=session)
-        standings = {record["_id"]: read_standing_record(record) for record in changed}
+        changed = collections.blocks.find(wanted, STANDING_FIELDS, session=session)
+        standings = {
+            record["id"]: read_standing(record) for block in changed for record in block_tasks(block)
+        }
         with self._lock:
             known.tasks.update(standings, revision)
             self._keep(job_id, known)
@@ -178,8 +181,7 @@ def _look(collections: Collections, job_id: str, session: ClientSession) -> tupl
 
 def count_by_state(collections: Collections, job_id: str, session: ClientSession | None = None) -> TaskCounts:
     """Counts by state, counted from the whole tasks."""
-    groups = collections.tasks.aggregate(
-        [{"$match": {"job_id": job_id, **WHOLES}}, {"$group": {"_id": "$state", "count": {"$sum": 1}}}],
-        session=session,
+    blocks = collections.blocks.find(
+        {"job_id": job_id, "of_parts": False}, {"tasks.id": True, "tasks.state": True}, session=session
     )
-    return TaskCounts({TaskState(group["_id"]): group["count"] for group in groups})
+    return TaskCounts(Counter(read_state(record) for block in blocks for record in block_tasks(block)))

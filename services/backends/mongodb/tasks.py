@@ -1,43 +1,32 @@
-"""Task records in MongoDB: exactly-once bookkeeping by attempt."""
+"""Changes of tasks in MongoDB: exactly-once bookkeeping by attempt."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import UpdateMany, UpdateOne
-
 from services.backends.documents import Document, result_document
+from services.backends.mongodb.blocks import JobBlocks
+from services.backends.mongodb.claims import leases_of, write_claim
 from services.backends.mongodb.database import Database, Transaction
 from services.backends.mongodb.models import (
-    as_named,
-    fits_inline,
-    remove_models,
+    is_packed,
+    remove_chunks,
     remove_writing,
-    write_models,
+    write_chunks,
+    write_pack,
 )
 from services.backends.mongodb.parts import align
-from services.backends.mongodb.records import KEY_FIELDS, read_key_record
-from services.backends.sqlite.task_rows import bic_column
 from services.core.tasks import TaskKey, TaskOutcome, TaskState, lost_too_often
 
 __all__ = ["MongoTasks"]
 
-_BOOKKEEPING = dict.fromkeys(
-    (*KEY_FIELDS, "n_parts", "state", "attempt_id", "attempts", "losses", "lease_until"), True
-)
-_RUNNING: Mapping[str, Any] = {"state": TaskState.RUNNING.value}
-# Ids in one statement: a server may compare every record with every id.
-_IDS_AT_ONCE = 64
-_CHANGED = ("revision",)
-_WAITING_FROM = ("revision", "waiting_from")
-_RELEASED: Mapping[str, Any] = {
-    "state": TaskState.PENDING.value,
-    "attempt_id": "",
-    "lease_until": None,
-}
+# Which fields of which tasks are to change at this revision, in the transaction given.
+_Decision = Callable[[Transaction, JobBlocks, int], Mapping[TaskKey, Document]]
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_RELEASED: Mapping[str, Any] = {"state": TaskState.PENDING.value, "attempt_id": ""}
 
 
 class MongoTasks:
@@ -54,28 +43,32 @@ class MongoTasks:
         self, keys: Sequence[TaskKey], attempt_id: str, lease_until: datetime, now: datetime
     ) -> tuple[TaskKey, ...]:
         """See the port."""
-        # Tasks of ended jobs need no look of their own: ending a job leaves none of them free.
-        claimed = {
-            "state": TaskState.RUNNING.value,
-            "attempt_id": attempt_id,
-            "lease_until": lease_until,
-            "started_at": now,
-        }
-        return self._change_named(keys, _is_pending, {"$set": claimed, "$inc": {"attempts": 1}}, now)
+        claimed = {"state": TaskState.RUNNING.value, "attempt_id": attempt_id, "started_at": now}
+
+        def claim(of_job: Sequence[TaskKey]) -> _Decision:
+            def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
+                # Tasks of ended jobs need no look of their own: ending a job leaves none of them free.
+                changes = {
+                    key: {**claimed, "attempts": record["attempts"] + 1}
+                    for key, record in blocks.tasks(of_job).items()
+                    if _is_pending(record)
+                }
+                if changes:
+                    write_claim(transaction, attempt_id, changes, lease_until)
+                return changes
+
+            return decide
+
+        return self._change_named(keys, claim, now)
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
         """See the port."""
-        if not attempt_id:
-            return 0  # what the tasks of parts have: they are RUNNING without an attempt of their own
-
-        def renew(transaction: Transaction) -> int:
-            return transaction.collections.tasks.update_many(
-                {"attempt_id": attempt_id, **_RUNNING},
-                {"$set": {"lease_until": lease_until}},
-                session=transaction.session,
-            ).matched_count
-
-        return self._database.change(attempt_id, renew)
+        of_attempt = {"attempt_id": attempt_id}
+        with self._database.calls() as collections:
+            renewed = collections.claims.update_many(of_attempt, {"$set": {"lease_until": lease_until}})
+            if not renewed.matched_count:
+                return 0
+            return len(leases_of(collections, of_attempt))
 
     def finish_tasks(
         self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
@@ -89,134 +82,121 @@ class MongoTasks:
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        return self._change_running({"attempt_id": attempt_id}, _is_run, {"$set": _RELEASED}, now)
+        of_attempt = {"attempt_id": attempt_id}
+        with self._database.calls() as collections:
+            held = leases_of(collections, of_attempt)
+
+        def release(of_job: Sequence[TaskKey]) -> _Decision:
+            def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
+                running = _run_under(blocks, dict.fromkeys(of_job, attempt_id))
+                return {key: {**_RELEASED} for key in running}
+
+            return decide
+
+        return self._change_named(sorted(map(TaskKey.parse, held)), release, now)
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        return self._change_named(keys, _is_free_at(now), {"$set": _to_error(error, now)}, now)
+
+        def fail(of_job: Sequence[TaskKey]) -> _Decision:
+            def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
+                of_these = {"job_id": of_job[0].job_id}
+                leases = leases_of(transaction.collections, of_these, transaction.session)
+                free = [
+                    key
+                    for key, record in blocks.tasks(of_job).items()
+                    if _is_pending(record) or (_is_running(record) and leases.get(key.id, _NEVER) < now)
+                ]
+                return {key: _to_error(error, now) for key in free}
+
+            return decide
+
+        return self._change_named(keys, fail, now)
 
     def expire_leases(self, now: datetime, max_losses: int | None = None) -> tuple[str, ...]:
         """See the port."""
         ended: Document = {"lease_until": {"$lt": now}}
-        given_up: tuple[TaskKey, ...] = ()
-        if max_losses is not None:
-            error = _to_error(lost_too_often(max_losses + 1), now)
-            given_up = self._change_running(ended, _is_lost_often(max_losses), {"$set": error}, now)
-        lost = self._change_running(
-            ended, _is_run, {"$set": _RELEASED, "$inc": {"losses": 1}}, now, stamps=_WAITING_FROM
-        )
-        return tuple(dict.fromkeys(key.job_id for key in (*given_up, *lost)))
-
-    def _change_named(
-        self,
-        keys: Sequence[TaskKey],
-        holds: Callable[[Document], bool],
-        update: Document,
-        moved_at: datetime,
-    ) -> tuple[TaskKey, ...]:
-        """Change the state of those of the tasks for which the condition holds; them in the order given."""
-        changed: set[TaskKey] = set()
-        for job_id, of_job in _by_job(keys).items():
-            changed.update(self._change(job_id, _named(of_job), holds, update, moved_at))
-        return tuple(key for key in dict.fromkeys(keys) if key in changed)
-
-    def _change_running(
-        self,
-        indexed: Document,
-        holds: Callable[[Document], bool],
-        update: Document,
-        moved_at: datetime,
-        stamps: Sequence[str] = _CHANGED,
-    ) -> tuple[TaskKey, ...]:
-        """Change every RUNNING task for which both conditions hold; return them by key.
-
-        `indexed`, an attempt or a lease, alone is asked of the server: the index of running tasks has both.
-        """
-        running = {**indexed, **_RUNNING}
         # Asked first: there is nothing almost every time, and then nobody has to wait for a turn.
         with self._database.calls() as collections:
-            # Named, as no server would choose it for a lease, which is not its first field.
-            records = collections.tasks.find(running, _BOOKKEEPING, hint="by_attempt")
-            found = _by_job(read_key_record(record) for record in records if holds(record))
-        # Then by `_id`, and only where that is still so: a lease may have been renewed meanwhile.
-        return tuple(
-            key
-            for job_id in sorted(found)
-            for key in sorted(
-                self._change(job_id, {**_named(found[job_id]), **running}, holds, update, moved_at, stamps)
-            )
-        )
+            claims = list(collections.claims.find(ended))
+            if not claims:
+                return ()
+            # Left behind by who finished all of theirs.
+            collections.claims.delete_many({**ended, "tasks": []})
+        jobs = sorted({claim["job_id"] for claim in claims if claim["tasks"]})
+        return tuple(job_id for job_id in jobs if self._expire(job_id, now, max_losses))
 
-    def _change(
-        self,
-        job_id: str,
-        wanted: Document,
-        holds: Callable[[Document], bool],
-        update: Document,
-        moved_at: datetime,
-        stamps: Sequence[str] = _CHANGED,
-    ) -> list[TaskKey]:
-        """Change the tasks and set the fields `stamps` to the revision at which that is."""
+    def _expire(self, job_id: str, now: datetime, max_losses: int | None) -> bool:
+        ended: Document = {"job_id": job_id, "lease_until": {"$lt": now}}
+        seen: list[Any] = []
 
-        def change(transaction: Transaction) -> list[TaskKey]:
+        def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
+            # Read again: a lease may have been renewed meanwhile.
+            claims = list(transaction.collections.claims.find(ended, session=transaction.session))
+            holders = {TaskKey.parse(id_): claim["attempt_id"] for claim in claims for id_ in claim["tasks"]}
+            seen.extend(claim["_id"] for claim in claims)
+            return {
+                key: _lost(record, max_losses, revision, now)
+                for key, record in _run_under(blocks, holders).items()
+            }
+
+        is_changed = bool(self._change(job_id, decide, now))
+        # None of their tasks runs under them any more, and none ever will; of a job that is gone, neither.
+        with self._database.calls() as collections:
+            collections.claims.delete_many({"_id": {"$in": seen}} if seen else ended)
+        return is_changed
+
+    def _change_named(
+        self, keys: Sequence[TaskKey], decision: Callable[[Sequence[TaskKey]], _Decision], now: datetime
+    ) -> tuple[TaskKey, ...]:
+        """Change tasks by what is decided for those of each job; return those changed, in the order given."""
+        changed: set[TaskKey] = set()
+        for job_id, of_job in _by_job(keys).items():
+            changed.update(self._change(job_id, decision(of_job), now))
+        return tuple(key for key in dict.fromkeys(keys) if key in changed)
+
+    def _change(self, job_id: str, decide: _Decision, now: datetime) -> tuple[TaskKey, ...]:
+        def change(transaction: Transaction) -> tuple[TaskKey, ...]:
             revision = transaction.next_revision(job_id)
-            changed = [] if revision is None else list(_find(transaction, wanted, holds))
-            if revision is None or not changed:
+            blocks = JobBlocks(transaction, job_id)
+            changes = {} if revision is None else decide(transaction, blocks, revision)
+            if revision is None or not changes:
                 transaction.undo()
-                return []
-            # By nothing but `_id`: what was found cannot have changed since, the revision sees to that.
-            stamped = {**update, "$set": {**update["$set"], **dict.fromkeys(stamps, revision)}}
-            transaction.collections.tasks.bulk_write(
-                [UpdateMany(_named(some), stamped) for some in _some_at_once(changed)],
-                ordered=False,
-                session=transaction.session,
-            )
-            align(transaction, changed, revision, moved_at)
-            return changed
+                return ()
+            for key, fields in changes.items():
+                blocks.change(key, fields)
+            align(transaction, blocks, changes, now)
+            blocks.write(revision)
+            return tuple(changes)
 
         return self._database.change(job_id, change)
 
     def _finish(
         self, job_id: str, attempt_id: str, by_key: Mapping[TaskKey, TaskOutcome], now: datetime
-    ) -> list[TaskKey]:
+    ) -> tuple[TaskKey, ...]:
         encoded = {key: o.model.to_bytes() for key, o in by_key.items() if o.model is not None}
-        large = {key: data for key, data in encoded.items() if not fits_inline(data)}
-        models = {key: as_named(data) for key, data in encoded.items() if key not in large}
+        large = {key: data for key, data in encoded.items() if not is_packed(data)}
+        chunked: Mapping[TaskKey, Document] = {}
         writing = ""
         if large:
             with self._database.calls() as collections:
-                writing, chunked = write_models(collections, large)
-            models |= chunked
+                writing, chunked = write_chunks(collections, large)
 
-        def holds(record: Document) -> bool:
-            return bool(record["state"] == TaskState.RUNNING.value and record["attempt_id"] == attempt_id)
-
-        def finish(transaction: Transaction) -> list[TaskKey]:
-            revision = transaction.next_revision(job_id)
-            attempts = {} if revision is None else _find(transaction, _named(by_key), holds)
-            held = list(attempts)
-            if revision is None or not held:
-                transaction.undo()
-                return []
-            transaction.collections.tasks.bulk_write(
-                [
-                    UpdateOne(
-                        {"_id": key.id},
-                        {"$set": {**_end(by_key[key], now, models), "revision": revision}},
-                    )
-                    for key in held
-                ],
-                ordered=False,
-                session=transaction.session,
-            )
+        def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
+            held = _run_under(blocks, dict.fromkeys(by_key, attempt_id))
+            if not held:
+                return {}
+            packed = {key: encoded[key] for key in held if key in encoded and key not in large}
+            models = {**chunked, **write_pack(transaction, job_id, packed)}
             # What attempts left that died while they wrote: almost always there were none.
-            remove_models(transaction, [key for key in held if attempts[key] > 1], but=writing)
-            align(transaction, held, revision, now)
-            return held
+            remove_chunks(
+                transaction, [key for key, record in held.items() if record["attempts"] > 1], but=writing
+            )
+            return {key: _end(by_key[key], now, models.get(key)) for key in held}
 
         # When this fails, whether it was committed may be unknown. What was written stays then: if no task
         # names it, a later attempt, a retry or the end of the job removes it.
-        held = self._database.change(job_id, finish)
+        held = self._change(job_id, decide, now)
         lost = [key for key in large if key not in set(held)]
         if lost:
             with self._database.calls() as collections:
@@ -224,71 +204,44 @@ class MongoTasks:
         return held
 
 
-def _is_run(record: Document) -> bool:
-    # A task in parts is RUNNING, too, without an attempt or a lease of its own.
-    return not record["n_parts"]
-
-
-def _is_lost_often(losses: int) -> Callable[[Document], bool]:
-    def is_lost_often(record: Document) -> bool:
-        return _is_run(record) and bool(record["losses"] >= losses)
-
-    return is_lost_often
-
-
 def _is_pending(record: Document) -> bool:
     return not record["n_parts"] and record["state"] == TaskState.PENDING.value
 
 
-def _is_free_at(now: datetime) -> Callable[[Document], bool]:
-    def is_free(record: Document) -> bool:
-        if record["state"] == TaskState.RUNNING.value:
-            return not record["n_parts"] and bool(record["lease_until"] < now)
-        return _is_pending(record)
+def _is_running(record: Document) -> bool:
+    # A task in parts is RUNNING, too, without an attempt or a lease of its own.
+    return not record["n_parts"] and record["state"] == TaskState.RUNNING.value
 
-    return is_free
+
+def _run_under(blocks: JobBlocks, attempts: Mapping[TaskKey, str]) -> dict[TaskKey, Document]:
+    """Those of the tasks that run under the attempt given for each."""
+    return {
+        key: record
+        for key, record in blocks.tasks(attempts).items()
+        if _is_running(record) and record["attempt_id"] == attempts[key]
+    }
+
+
+def _lost(record: Document, max_losses: int | None, revision: int, now: datetime) -> Document:
+    if max_losses is not None and record["losses"] >= max_losses:
+        return _to_error(lost_too_often(max_losses + 1), now)
+    return {**_RELEASED, "losses": record["losses"] + 1, "waiting_from": revision}
 
 
 def _to_error(error: str, now: datetime) -> Document:
-    return {
-        "state": TaskState.ERROR.value,
-        "attempt_id": "",
-        "lease_until": None,
-        "ended_at": now,
-        "error": error,
-    }
+    return {"state": TaskState.ERROR.value, "attempt_id": "", "ended_at": now, "error": error}
 
 
-def _some_at_once(keys: Iterable[TaskKey]) -> Iterator[tuple[TaskKey, ...]]:
-    left = iter(keys)
-    while some := tuple(itertools.islice(left, _IDS_AT_ONCE)):
-        yield some
-
-
-def _named(keys: Iterable[TaskKey]) -> Document:
-    return {"_id": {"$in": [key.id for key in keys]}}
-
-
-def _end(outcome: TaskOutcome, now: datetime, models: Mapping[TaskKey, Document]) -> Document:
+def _end(outcome: TaskOutcome, now: datetime, model: Document | None) -> Document:
     result = outcome.result
     return {
         "state": outcome.state.value,
-        "lease_until": None,
         "ended_at": now,
         "seconds": outcome.seconds,
-        "bic": bic_column(result),
         "result": None if result is None else result_document(result),
         "error": outcome.error,
-        "model": models.get(outcome.key),
+        "model": model,
     }
-
-
-def _find(
-    transaction: Transaction, wanted: Document, holds: Callable[[Document], bool]
-) -> dict[TaskKey, int]:
-    """Those of the tasks for which the condition holds, and how often each was claimed."""
-    records = transaction.collections.tasks.find(wanted, _BOOKKEEPING, session=transaction.session)
-    return {read_key_record(record): record["attempts"] for record in records if holds(record)}
 
 
 def _by_job(keys: Iterable[TaskKey]) -> dict[str, list[TaskKey]]:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from pymongo.client_session import ClientSession
 
 from services.backends.mongodb.database import Collections, Transaction
-from services.backends.mongodb.records import WHOLES, read_job_record
+from services.backends.mongodb.records import read_job_record
 from services.backends.sound import read_sound
 from services.core.quotas import OwnerUsage
 
@@ -37,15 +37,11 @@ def usage_of(collections: Collections, owner: str, session: ClientSession | None
     jobs = read_sound(
         list(collections.jobs.find(unfinished, session=session)), read_job_record, itemgetter("_id")
     )
-    ended = collections.tasks.aggregate(
+    ended = collections.blocks.aggregate(
         [
-            {
-                "$match": {
-                    "job_id": {"$in": [job.id for job in jobs]},
-                    "state": {"$nin": ["pending", "running"]},
-                    **WHOLES,
-                }
-            },
+            {"$match": {"job_id": {"$in": [job.id for job in jobs]}, "of_parts": False}},
+            {"$unwind": "$tasks"},
+            {"$match": {"tasks.state": {"$nin": ["pending", "running"]}}},
             {"$group": {"_id": None, "count": {"$sum": 1}}},
         ],
         session=session,

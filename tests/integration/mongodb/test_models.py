@@ -10,7 +10,7 @@ import pytest
 from pymongo.database import Database
 
 from services.backends.mongodb import MongoStore
-from services.backends.mongodb.models import CHUNK_BYTES, INLINE_BYTES, write_models
+from services.backends.mongodb.models import CHUNK_BYTES, PACKED_BYTES, write_chunks
 from services.core.covariance import Assignment, Covariance
 from services.core.errors import DataLoss, NotFound
 from services.core.models import FittedModel
@@ -44,11 +44,12 @@ def test_the_largest_model_comes_back_bit_for_bit(store: MongoStore, database: D
     assert store.get_model(keys[1]).to_bytes() == make_model().to_bytes()
     n_chunks = -(-len(model.to_bytes()) // CHUNK_BYTES)
     assert n_chunks > 2
-    assert database["models"].count_documents({"job_id": job.id}) == n_chunks
+    assert database["models"].count_documents({"task_id": keys[0].id}) == n_chunks
+    assert database["models"].count_documents({"job_id": job.id}) == n_chunks + 1
 
 
 def middling_model(seed: int) -> FittedModel:
-    """One that is too large for the record of its task, in a single chunk."""
+    """One that is too large for a pack, in a single chunk."""
     numbers = np.random.default_rng(seed)
     model = FittedModel(
         covariance=Covariance.FULL_UNTIED,
@@ -60,7 +61,7 @@ def middling_model(seed: int) -> FittedModel:
         centers=numbers.normal(size=(5, 32)),
         parameters=numbers.normal(size=(5, 32, 32)),
     )
-    assert INLINE_BYTES < len(model.to_bytes()) < CHUNK_BYTES
+    assert PACKED_BYTES < len(model.to_bytes()) < CHUNK_BYTES
     return model
 
 
@@ -70,17 +71,34 @@ def complete_with_chunks(store: MongoStore, keys: Sequence[TaskKey]) -> None:
     assert store.finish_tasks("done", outcomes, NOW) == tuple(keys)
 
 
-def test_a_small_model_is_written_with_its_task_and_goes_with_it(
-    store: MongoStore, database: Documents
-) -> None:
-    job, keys = start_job(store, 2)
+def packed(database: Documents) -> set[str]:
+    """Ids of the tasks whose models are in packs."""
+    return {id_ for pack in database["models"].find() for id_ in pack["models"]}
+
+
+def test_small_models_share_a_document_and_go_one_by_one(store: MongoStore, database: Documents) -> None:
+    job, keys = start_job(store, 3)
     complete(store, keys)
-    assert database["models"].count_documents({}) == 0
+    assert database["models"].count_documents({}) == 1
+    assert packed(database) == {key.id for key in keys}
     assert store.get_model(keys[0]).to_bytes() == make_model().to_bytes()
     store.retry_tasks(job.id, keys[:1], NOW)
     with pytest.raises(NotFound) as caught:
         store.get_model(keys[0])
     assert caught.value.reason == "MODEL_NOT_FOUND"
+    assert packed(database) == {key.id for key in keys[1:]}
+    store.retry_tasks(job.id, keys[1:], NOW)
+    assert database["models"].count_documents({}) == 0
+
+
+def test_a_pack_without_the_model_is_data_loss(store: MongoStore, database: Documents) -> None:
+    _, keys = start_job(store, 2)
+    complete(store, keys)
+    database["models"].update_one({}, {"$unset": {f"models.{keys[0].id}": ""}})
+    with pytest.raises(DataLoss) as caught:
+        store.get_model(keys[0])
+    assert caught.value.reason == "MODEL_DAMAGED"
+    assert store.get_model(keys[1]).to_bytes() == make_model().to_bytes()
 
 
 def test_a_missing_chunk_is_data_loss(store: MongoStore, database: Documents) -> None:
@@ -123,7 +141,7 @@ def test_what_a_dead_attempt_wrote_is_nobodys_model_and_goes_with_the_next(
     claim(store, keys, "dead")
     # It wrote its model and died before it could say so.
     with store._database.calls() as collections:
-        write_models(collections, {keys[0]: middling_model(1).to_bytes()})
+        write_chunks(collections, {keys[0]: middling_model(1).to_bytes()})
     with pytest.raises(NotFound) as caught:
         store.get_model(keys[0])
     assert caught.value.reason == "MODEL_NOT_FOUND"

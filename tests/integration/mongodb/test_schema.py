@@ -23,8 +23,8 @@ def test_indexes_and_version_are_made_once(open_store: Callable[[], MongoStore],
     made = {name: database[name].index_information() for name in database.list_collection_names()}
     open_store()
     assert {name: database[name].index_information() for name in database.list_collection_names()} == made
-    names = {"_id_", "by_key", "by_change", "by_attempt"}
-    assert set(made["tasks"]) == names
+    assert set(made["blocks"]) == {"_id_", "by_key", "by_change"}
+    assert set(made["claims"]) == {"_id_", "by_attempt", "by_job", "by_lease"}
     assert database["schema"].find_one() == {"_id": "schema", "version": SCHEMA_VERSION}
 
 
@@ -32,9 +32,9 @@ def test_indexes_that_a_dying_process_left_out_are_made(
     open_store: Callable[[], MongoStore], database: Documents
 ) -> None:
     open_store()
-    database["tasks"].drop_index("by_change")
+    database["blocks"].drop_index("by_change")
     open_store()
-    assert "by_change" in database["tasks"].index_information()
+    assert "by_change" in database["blocks"].index_information()
 
 
 def test_a_newer_database_is_refused(open_store: Callable[[], MongoStore], database: Documents) -> None:

@@ -79,10 +79,10 @@ def test_a_job_that_is_gone_has_no_tasks(open_store: Opener) -> None:
 def test_a_database_that_was_set_back_is_read_anew(open_store: Opener, database: Documents) -> None:
     store = open_store()
     job, keys = start_job(store, 3)
-    backup = [list(database[name].find({})) for name in ("jobs", "tasks")]
+    backup = [list(database[name].find({})) for name in ("jobs", "blocks")]
     complete(store, keys)
     assert store.count_tasks(job.id)[TaskState.DONE] == 3
-    for name, records in zip(("jobs", "tasks"), backup, strict=True):
+    for name, records in zip(("jobs", "blocks"), backup, strict=True):
         database[name].delete_many({})
         database[name].insert_many(records)
     assert store.count_tasks(job.id) == TaskCounts({TaskState.PENDING: 3})
@@ -121,7 +121,7 @@ def test_a_change_that_was_missed_is_not_missed_for_good(open_store: Opener, dat
     job, keys = start_job(store, 3)
     assert store.count_tasks(job.id)[TaskState.PENDING] == 3
     # As by a server that answers out of turn: the record is there, and its revision was passed.
-    database["tasks"].update_one({"_id": keys[0].id}, {"$set": {"state": "done"}})
+    database["blocks"].update_one({"tasks.id": keys[0].id}, {"$set": {"tasks.$.state": "done"}})
     now = 60.0
     assert store.count_tasks(job.id)[TaskState.PENDING] == 3
     now = 61.0
@@ -172,13 +172,17 @@ def test_a_damaged_publication_holds_up_nothing(store: MongoStore, database: Doc
 
 @pytest.mark.parametrize(
     "damage",
-    [{"$set": {"state": "sleeping"}}, {"$unset": {"revision": True}}, {"$set": {"waiting_from": None}}],
+    [
+        {"$set": {"tasks.$.state": "sleeping"}},
+        {"$unset": {"tasks.$.revision": True}},
+        {"$set": {"tasks.$.waiting_from": None}},
+    ],
     ids=["state", "revision", "waiting_from"],
 )
 def test_a_damaged_record_is_told_and_not_counted(
     store: MongoStore, database: Documents, damage: dict[str, Any]
 ) -> None:
     job, keys = start_job(store, 2)
-    database["tasks"].update_one({"_id": keys[0].id}, damage)
+    database["blocks"].update_one({"tasks.id": keys[0].id}, damage)
     with pytest.raises(DataLoss, match=keys[0].id):
         store.count_tasks(job.id)

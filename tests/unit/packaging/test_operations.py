@@ -67,7 +67,9 @@ def test_exchanges_and_queues(declared: Recorder) -> None:
 
 
 def test_collections_and_indexes() -> None:
-    said = {row[0].strip("`"): set(re.findall(r"`([a-z_]+)`", row[3])) for row in table("What is in MongoDB")}
+    # A row without a name tells of other documents of the collection above it.
+    rows = [row for row in table("What is in MongoDB") if row[0]]
+    said = {row[0].strip("`"): set(re.findall(r"`([a-z_]+)`", row[3])) for row in rows}
     done = {name: {index.document["name"] for index in indexes} for name, indexes in schema._INDEXES.items()}
     assert said == done | {"schema": set()}
 
