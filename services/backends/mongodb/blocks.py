@@ -46,6 +46,7 @@ class JobBlocks:
         self._job_id = job_id
         self._read: set[str] = set()
         self._places: dict[str, tuple[str, int]] = {}
+        self._order: dict[str, list[str]] = {}
         self._records: dict[str, Document] = {}
         self._changed: dict[str, set[str]] = {}
         self._let_go: dict[str, list[str]] = {}
@@ -71,8 +72,8 @@ class JobBlocks:
         if block not in self._read:
             self._load({"_id": block})
             self._read.add(block)
-        ids = [id_ for id_, (in_block, _) in self._places.items() if in_block == block]
-        return {key: self._records[key.id] for key in sorted(map(TaskKey.parse, ids))}
+        keys = map(TaskKey.parse, self._order.get(block, ()))
+        return {key: self._records[key.id] for key in sorted(keys)}
 
     def change(self, key: TaskKey, fields: Mapping[str, Any]) -> None:
         """Set fields of a record that was read; written by `write`."""
@@ -89,12 +90,14 @@ class JobBlocks:
         """Write what was changed, at this revision of the job; what no longer runs leaves its claim."""
         statements = []
         for block, ids in self._changed.items():
-            fields: Document = {"revision": revision}
             for id_ in ids:
-                record = self._records[id_]
-                record["revision"] = revision
-                fields[f"tasks.{self._places[id_][1]}"] = record
-            statements.append(UpdateOne({"_id": block}, {"$set": fields}))
+                self._records[id_]["revision"] = revision
+            order = self._order[block]
+            if len(ids) > len(order) / 2:
+                fields: Document = {"tasks": [self._records[id_] for id_ in order]}
+            else:
+                fields = {f"tasks.{self._places[id_][1]}": self._records[id_] for id_ in ids}
+            statements.append(UpdateOne({"_id": block}, {"$set": {**fields, "revision": revision}}))
         if statements:
             self._transaction.collections.blocks.bulk_write(
                 statements, ordered=False, session=self._transaction.session
@@ -129,7 +132,9 @@ class JobBlocks:
     def _load(self, wanted: Document) -> None:
         found = self._transaction.collections.blocks.find(wanted, session=self._transaction.session)
         for block in found:
-            for place, record in enumerate(block_tasks(block)):
+            records = block_tasks(block)
+            self._order[block["_id"]] = [record["id"] for record in records]
+            for place, record in enumerate(records):
                 self._places[record["id"]] = block["_id"], place
                 # One that was read before stays: it may have been changed here since.
                 self._records.setdefault(record["id"], record)
