@@ -289,7 +289,7 @@ class BundleConsumer(Protocol):
         """The next bundle, or None when none came in time or the consumer was closed."""
 
     def close(self) -> None:
-        """Stop consuming; unacknowledged deliveries go back to the queue. Idempotent."""
+        """Stop consuming; unacknowledged deliveries go back to the queue, uncounted. Idempotent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,14 +169,32 @@ def test_a_closed_consumer_gives_back_what_it_held(queue: TaskQueue) -> None:
     consumer.close()
     assert consumer.receive(LONG) is None
     other = queue.open_bundle_consumer(3)
-    again = [receive(other) for _ in range(3)]
-    assert [delivery.bundle for delivery in again] == BUNDLES[:3]
-    assert [delivery.redelivered for delivery in again] == [True, True, False]
+    again = {delivery.bundle.job_id: delivery for delivery in (receive(other) for _ in range(3))}
+    assert {job_id: delivery.redelivered for job_id, delivery in again.items()} == {
+        "job0": True,
+        "job1": True,
+        "job2": False,
+    }
     # Too late, and no error: the bundle is somebody else's.
     held[0].ack()
     held[1].reject("late")
-    again[0].requeue()
+    again["job0"].requeue()
     assert receive(other).bundle == BUNDLES[0]
+
+
+def test_closing_consumers_never_count_against_the_bundle_they_hold(queue: TaskQueue) -> None:
+    queue.publish_bundles(BUNDLES[:1])
+    for _ in range(2 * DELIVERY_LIMIT):
+        consumer = queue.open_bundle_consumer(1)
+        assert receive(consumer).bundle == BUNDLES[0]
+        consumer.close()
+    # Nor do they make more of it.
+    delivery = receive(queue.open_bundle_consumer(2))
+    assert delivery.bundle == BUNDLES[0]
+    assert queue.open_bundle_consumer(1).receive(SOON) is None
+    assert queue.receive_dead_bundles(SOON) == ()
+    delivery.reject("why")
+    assert queue.receive_dead_bundles(SOON) == ()
 
 
 def test_closing_a_consumer_wakes_it(queue: TaskQueue) -> None:

@@ -123,21 +123,19 @@ class RabbitConsumer:
             return self._ready.popleft() if self._ready else None
 
     def close(self) -> None:
-        """See the port. Bundles that no thread has seen go back uncounted."""
+        """See the port. What it held goes back by copies, to the end of the queue."""
         with self._changed:
             if self._closed:
                 return
             self._closed = True
-            unseen = list(self._ready)
             self._ready.clear()
             held = [slot.delivery for slot in self._slots if slot.delivery is not None]
-            held = [delivery for delivery in held if delivery not in unseen]
             for slot in self._slots:
                 slot.delivery = None
             self._changed.notify_all()
         self._link.remove(self)
         try:
-            self._link.call(lambda future: self._shut(future, unseen, held))
+            self._link.call(lambda future: self._shut(future, held))
         except QueueUnavailable as error:
             # Without a connection the broker has taken everything back already.
             _log.debug("consumer closed without the broker", error=str(error))
@@ -309,7 +307,7 @@ class RabbitConsumer:
 
         return done
 
-    def _shut(self, future: Future[None], unseen: list[RabbitDelivery], held: list[RabbitDelivery]) -> None:
+    def _shut(self, future: Future[None], held: list[RabbitDelivery]) -> None:
         channel = self._channel
         if channel is None or not channel.is_open:
             resolve(future, None)
@@ -323,11 +321,8 @@ class RabbitConsumer:
                 channel.close()
 
         def on_cancelled(_reply: object) -> None:
-            # Nothing comes any more. In the order in which they were delivered, to be the next ones again.
+            # Nothing comes any more. In the order in which they were delivered.
             for delivery in sorted(held, key=lambda each: each.tag):
-                if delivery.channel is channel:
-                    channel.basic_reject(delivery.tag, requeue=True)
-            for delivery in unseen:
                 if delivery.channel is channel:
                     self._pass_on(delivery)
             self._on_answered = close_when_answered

@@ -56,6 +56,21 @@ def channel(rabbitmq_url: str) -> Iterator[BlockingChannel]:
     connection.close()
 
 
+@pytest.fixture
+def die_with_a_bundle(rabbitmq_url: str, prefix: str) -> Callable[[], bool]:
+    """Takes a bundle and goes, as a worker that is killed; returns whether it was delivered before."""
+
+    def die() -> bool:
+        connection = pika.BlockingConnection(pika.URLParameters(rabbitmq_url))
+        deliveries = connection.channel().consume(f"{prefix}.bundles.v1", inactivity_timeout=LONG)
+        method, _, _ = next(deliveries)
+        assert method is not None
+        connection.close()
+        return bool(method.redelivered)
+
+    return die
+
+
 def receive(consumer: BundleConsumer) -> BundleDelivery:
     delivery = consumer.receive(LONG)
     assert delivery is not None
@@ -125,29 +140,25 @@ def test_a_damaged_event_is_dropped(queue: RabbitQueue, channel: BlockingChannel
 
 
 def test_a_bundle_whose_workers_die_is_given_up_with_that_reason(
-    queue: RabbitQueue, open_another: Callable[..., RabbitQueue]
+    queue: RabbitQueue, die_with_a_bundle: Callable[[], bool]
 ) -> None:
     queue.publish_bundles(BUNDLES[:1])
     for turn in range(DELIVERY_LIMIT + 1):
-        dying = open_another()
-        assert receive(dying.open_bundle_consumer(1)).redelivered == (turn > 0)
-        dying.close()
+        assert die_with_a_bundle() == (turn > 0)
     (dead,) = queue.receive_dead_bundles(LONG)
     assert dead.bundle == BUNDLES[0]
     assert "died" in dead.reason
 
 
 def test_rejections_and_deaths_count_together(
-    queue: RabbitQueue, open_another: Callable[..., RabbitQueue]
+    queue: RabbitQueue, die_with_a_bundle: Callable[[], bool]
 ) -> None:
     queue.publish_bundles(BUNDLES[:1])
     for _ in range(2):
         receive(consumer := queue.open_bundle_consumer(1)).reject("no memory.")
         consumer.close()
     for _ in range(2):
-        dying = open_another()
-        receive(dying.open_bundle_consumer(1))
-        dying.close()
+        die_with_a_bundle()
     assert queue.open_bundle_consumer(1).receive(0.2) is None
     (dead,) = queue.receive_dead_bundles(LONG)
     assert dead.bundle == BUNDLES[0]
