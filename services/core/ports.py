@@ -294,10 +294,16 @@ class BundleConsumer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeadBundle:
-    """A bundle that passed the delivery limit, and why."""
+    """A bundle that passed the delivery limit, and why.
+
+    Attributes:
+        was_rejected: whether a worker ever said that it failed. If none did, its workers died, or the broker
+            put it aside: the tasks they had begun are known by their leases, and no other is to blame.
+    """
 
     bundle: Bundle
     reason: str
+    was_rejected: bool = True
 
 
 class TaskQueue(Protocol):

@@ -234,6 +234,7 @@ class Bundle:
     Attributes:
         published_at: when it was first given to the queue; None when not known.
         traceparent: the trace it belongs to, as W3C Trace Context writes it, or "".
+        alone: its task may have ended a worker, so that nothing else runs beside it in one process.
     """
 
     job_id: str
@@ -241,6 +242,7 @@ class Bundle:
     # How it travels, not what it is.
     published_at: datetime | None = field(default=None, compare=False)
     traceparent: str = field(default="", compare=False)
+    alone: bool = field(default=False, compare=False)
 
 
 def lost_too_often(losses: int) -> str:

@@ -62,14 +62,26 @@ class Sweep:
         if not self._dead:
             self._dead = list(self._queue.receive_dead_bundles(0.0))
         while self._dead:
-            dead = self._dead[0]
-            error = f"Given up after {self._deliveries} deliveries: {dead.reason}"
-            failed = self._store.fail_tasks(dead.bundle.keys, error, self._clock())
+            self._fail(self._dead[0])
             self._dead.pop(0)
-            self._logger.error(
-                "bundle given up",
+
+    def _fail(self, dead: DeadBundle) -> None:
+        if not dead.was_rejected:
+            # It went down with workers that had not even begun it, beside one that ended them, say. What was
+            # begun counts its own losses; the rest is published again when its time has come.
+            self._logger.warning(
+                "bundle dropped, its tasks wait to be published again",
                 job_id=dead.bundle.job_id,
                 tasks=len(dead.bundle.keys),
-                failed=len(failed),
                 reason=dead.reason,
             )
+            return
+        error = f"Given up after {self._deliveries} deliveries: {dead.reason}"
+        failed = self._store.fail_tasks(dead.bundle.keys, error, self._clock())
+        self._logger.error(
+            "bundle given up",
+            job_id=dead.bundle.job_id,
+            tasks=len(dead.bundle.keys),
+            failed=len(failed),
+            reason=dead.reason,
+        )

@@ -125,12 +125,12 @@ def turn_bundles(free: int, slots: int) -> int:
 def choose_bundles(
     costs: JobCosts, keys: Iterable[TaskKey], count: int, suspects: Set[TaskKey] = frozenset()
 ) -> tuple[Bundle, ...]:
-    """The first `count` bundles of these unpublished tasks and parts; `suspects` travel alone."""
+    """The first `count` bundles of these unpublished tasks and parts; `suspects` travel and run alone."""
 
     def bundles() -> Iterator[Bundle]:
         for is_suspect, group in itertools.groupby(keys, suspects.__contains__):
             if is_suspect:
-                yield from (Bundle(key.job_id, (key,)) for key in group)
+                yield from (Bundle(key.job_id, (key,), alone=True) for key in group)
             else:
                 yield from bundle_tasks(group, costs.of, costs.bundle_seconds)
 

@@ -20,6 +20,7 @@ from services.core.jobs import Job, JobEvent
 from services.core.ports import BundleDelivery, Store, TaskQueue
 from services.core.tasks import Bundle, TaskKey, TaskOutcome
 from services.tables import Matrix
+from services.worker.exclusive import Gate
 from services.worker.fitting import Fit, failed, fit_task
 from services.worker.leases import Claim, LeaseKeeper
 from services.worker.matrices import MatrixCache, MatrixKey
@@ -43,6 +44,7 @@ class BundleRunner:
         queue: TaskQueue,
         matrices: MatrixCache,
         keeper: LeaseKeeper,
+        gate: Gate,
         *,
         lease_seconds: float,
         clock: Clock,
@@ -54,6 +56,7 @@ class BundleRunner:
         """Make a runner.
 
         Args:
+            gate: shared by all who run bundles in this process; closed when they are to stop.
             stopping: once set, the current fit is the last, and the rest is handed back.
             pause: waits so many seconds, or less when the worker stops.
             jitter: gives random numbers in [0, 1) for the pauses after a failure.
@@ -62,6 +65,7 @@ class BundleRunner:
         self._queue = queue
         self._matrices = matrices
         self._keeper = keeper
+        self._gate = gate
         self._lease = timedelta(seconds=lease_seconds)
         self._clock = clock
         self._stopping = stopping
@@ -77,18 +81,20 @@ class BundleRunner:
             Unavailable: the bundle went back to the queue; take the next one after a pause.
         """
         bundle = delivery.bundle
-        if self._stopping.is_set():
-            delivery.requeue()
-            return
-        claim = Claim(uuid.uuid4().hex, bundle.job_id)
-        # Whatever is logged meanwhile, by the backends too, says for whom.
-        with bound_contextvars(job_id=bundle.job_id, attempt=claim.attempt_id):
-            self._run(delivery, bundle, claim)
+        # Claimed only once inside: a lease would run, and a death count, while the bundle waits.
+        with self._gate.enter(alone=bundle.alone) as may_run:
+            if not may_run or self._stopping.is_set():
+                delivery.requeue()
+                return
+            claim = Claim(uuid.uuid4().hex, bundle.job_id)
+            # Whatever is logged meanwhile, by the backends too, says for whom.
+            with bound_contextvars(job_id=bundle.job_id, attempt=claim.attempt_id):
+                self._run(delivery, bundle, claim)
 
     def _run(self, delivery: BundleDelivery, bundle: Bundle, claim: Claim) -> None:
         try:
             job = self._job_to_run(bundle.job_id)
-            keys = () if job is None else self._claim(bundle, claim)
+            keys = () if job is None else self._claim(delivery, claim)
         except StoreUnavailable:
             delivery.requeue()
             raise
@@ -111,9 +117,18 @@ class BundleRunner:
             return None
         return None if job.state.is_terminal else job
 
-    def _claim(self, bundle: Bundle, claim: Claim) -> tuple[TaskKey, ...]:
+    def _claim(self, delivery: BundleDelivery, claim: Claim) -> tuple[TaskKey, ...]:
         now = self._clock()
-        return self._store.claim_tasks(bundle.keys, claim.attempt_id, now + self._lease, now)
+        keys = self._to_claim(delivery)
+        return self._store.claim_tasks(keys, claim.attempt_id, now + self._lease, now) if keys else ()
+
+    def _to_claim(self, delivery: BundleDelivery) -> tuple[TaskKey, ...]:
+        bundle = delivery.bundle
+        if bundle.alone or not delivery.redelivered:
+            return bundle.keys
+        # The worker that had it may have died of one of its tasks: those are published anew, each alone.
+        suspects = frozenset(self._store.suspect_tasks(bundle.job_id))
+        return tuple(key for key in bundle.keys if key not in suspects)
 
     def _run_claimed(self, delivery: BundleDelivery, job: Job, keys: Sequence[TaskKey], claim: Claim) -> None:
         began = time.monotonic()

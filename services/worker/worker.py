@@ -16,6 +16,7 @@ from services.core.errors import Unavailable
 from services.core.ports import BundleConsumer, ObjectStore, Store, TaskQueue
 from services.core.settings import Settings
 from services.worker.bundles import BundleRunner
+from services.worker.exclusive import Gate
 from services.worker.fitting import Fit
 from services.worker.leases import LeaseKeeper
 from services.worker.matrices import MAX_CACHE_BYTES, MatrixCache, open_matrix
@@ -61,11 +62,13 @@ class Worker:
         self._stopping = threading.Event()
         self._pause = pause or self._stopping.wait
         self._keeper = LeaseKeeper(store, settings.lease_seconds, clock)
+        self._gate = Gate()
         self._runner = BundleRunner(
             store,
             queue,
             MatrixCache(lambda key: open_matrix(objects, key), cache_bytes),
             self._keeper,
+            self._gate,
             lease_seconds=settings.lease_seconds,
             clock=clock,
             stopping=self._stopping,
@@ -113,6 +116,7 @@ class Worker:
         ends; its claim is released, so another worker may take the task, and its result is refused.
         """
         self._stopping.set()
+        self._gate.close()
         deadline = time.monotonic() + grace_seconds
         if self._consumer is not None and not self._keeper.active():
             # Nothing runs: wake the slots instead of waiting for their receive to time out.

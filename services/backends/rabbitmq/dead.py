@@ -114,7 +114,9 @@ class DeadBundleReader:
             self._link.publisher.send([copy], put_aside)
         else:
             self._handed_out.append(method.delivery_tag)
-            self._taken.append(DeadBundle(message.bundle, why_dead(message, properties)))
+            self._taken.append(
+                DeadBundle(message.bundle, why_dead(message, properties), was_rejected=bool(message.reason))
+            )
         if len(self._taken) < _MOST_AT_ONCE:
             self._fetch_one()
         else:

@@ -90,11 +90,14 @@ class BundleMessage:
             headers[_PUBLISHED] = (self.bundle.published_at - _EPOCH) // _MILLISECOND
         if self.bundle.traceparent:
             headers[_TRACEPARENT] = self.bundle.traceparent
-        body = {
+        body: dict[str, object] = {
             "version": _VERSION,
             "job": self.bundle.job_id,
             "tasks": [key.short_id for key in self.bundle.keys],
         }
+        if self.bundle.alone:
+            # No version of its own: a worker that does not know the word runs the bundle as any other.
+            body["alone"] = True
         return Outgoing(
             exchange,
             routing_key,
@@ -123,7 +126,8 @@ class BundleMessage:
         returns = headers.get("x-delivery-count", 0)
         if not isinstance(failures, int) or not isinstance(reason, str) or not isinstance(returns, int):
             raise DamagedMessage("Its headers are not those of this service.")
-        bundle = Bundle(job_id, keys, _published_at(headers), _traceparent(headers))
+        alone = content.get("alone") is True
+        bundle = Bundle(job_id, keys, _published_at(headers), _traceparent(headers), alone)
         return cls(bundle, failures + returns, reason, redelivered or headers.get(_REDELIVERED) is True)
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class WatchedQueue(MemoryQueue):
         sent = [bundle for bundle in bundles for _ in range(self.copies)]
         if self.shuffle is not None:
             sent = [
-                Bundle(bundle.job_id, tuple(self.shuffle.sample(bundle.keys, len(bundle.keys))))
+                replace(bundle, keys=tuple(self.shuffle.sample(bundle.keys, len(bundle.keys))))
                 for bundle in self.shuffle.sample(sent, len(sent))
             ]
         super().publish_bundles(sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pika
@@ -121,6 +122,28 @@ def test_headers_that_only_tell_are_no_reason_to_refuse_a_bundle(
     delivery.ack()
 
 
+def test_a_bundle_says_that_it_runs_alone_however_often_it_comes(queue: RabbitQueue) -> None:
+    queue.publish_bundles([replace(BUNDLES[0], alone=True), BUNDLES[1]])
+    consumer = queue.open_bundle_consumer(1)
+    receive(consumer).reject("no memory.")
+    ordinary = receive(consumer)
+    ordinary.ack()
+    suspect = receive(consumer)
+    assert (ordinary.bundle.alone, suspect.bundle.alone) == (False, True)
+    suspect.ack()
+
+
+def test_a_bundle_of_an_older_scheduler_is_one_among_others(
+    queue: RabbitQueue, channel: BlockingChannel, prefix: str
+) -> None:
+    body = b'{"version": 1, "job": "a", "tasks": ["0-1-full-tied"]}'
+    channel.basic_publish("", f"{prefix}.bundles.v1", body)
+    delivery = receive(queue.open_bundle_consumer(1))
+    assert delivery.bundle == Bundle("a", (TaskKey("a", 0, 1, Covariance.FULL_TIED),))
+    assert not delivery.bundle.alone
+    delivery.ack()
+
+
 def test_a_damaged_dead_message_does_not_hide_the_others(
     queue: RabbitQueue, channel: BlockingChannel, prefix: str
 ) -> None:
@@ -148,6 +171,7 @@ def test_a_bundle_whose_workers_die_is_given_up_with_that_reason(
     (dead,) = queue.receive_dead_bundles(LONG)
     assert dead.bundle == BUNDLES[0]
     assert "died" in dead.reason
+    assert not dead.was_rejected
 
 
 def test_rejections_and_deaths_count_together(
@@ -163,6 +187,7 @@ def test_rejections_and_deaths_count_together(
     (dead,) = queue.receive_dead_bundles(LONG)
     assert dead.bundle == BUNDLES[0]
     assert "no memory." in dead.reason
+    assert dead.was_rejected
 
 
 def test_a_bundle_handed_back_counts_nothing_and_reaches_other_workers(

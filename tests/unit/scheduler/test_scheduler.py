@@ -245,6 +245,12 @@ def test_dead_bundle_is_told_to_the_store_even_after_an_outage(script: Script) -
     ]
 
 
+def test_a_bundle_that_no_worker_rejected_fails_no_task(script: Script) -> None:
+    script.dead = [DeadBundle(Bundle("j", (KEY,)), "Its workers died.", was_rejected=False)]
+    scheduler(script).sweep()
+    assert script.failed == []
+
+
 def test_outage_is_waited_out_with_growing_bounded_pauses(script: Script) -> None:
     stop = threading.Event()
     pauses: list[float] = []

@@ -121,3 +121,4 @@ def test_suspects_travel_alone_and_keep_their_place() -> None:
     assert [key for bundle in bundles for key in bundle.keys] == list(KEYS)
     assert [bundle.keys for bundle in bundles[:4]] == [KEYS[:1], KEYS[1:3], KEYS[3:4], KEYS[4:5]]
     assert all(len(bundle.keys) == 1 for bundle in bundles if suspects & set(bundle.keys))
+    assert [bundle.alone for bundle in bundles] == [bool(suspects & set(bundle.keys)) for bundle in bundles]

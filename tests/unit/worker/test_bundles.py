@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,8 +26,10 @@ from services.core.planning import plan_tasks
 from services.core.tasks import Bundle, TaskKey, TaskOutcome, TaskState
 from services.tables import Matrix
 from services.worker.bundles import BundleRunner
+from services.worker.exclusive import Gate
 from services.worker.leases import LeaseKeeper
 from services.worker.matrices import MatrixCache, MatrixKey
+from tests.integration.jobs.conftest import until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = JobSpec("d", ("a",), max_k=3, n_experiments=1, n_init=1, covariances=(Covariance.SPHER_TIED,))
@@ -49,6 +52,7 @@ class Script:
         self.errors: dict[str, list[ServiceError]] = {}
         self.bundle = Bundle("j", KEYS)
         self.redelivered = False
+        self.suspects: tuple[TaskKey, ...] = ()
 
     def _fail(self, name: str) -> None:
         if self.errors.get(name):
@@ -64,6 +68,9 @@ class Script:
         self._fail("claim_tasks")
         self.running = set(keys) & set(self.claimable)
         return tuple(key for key in keys if key in self.running)
+
+    def suspect_tasks(self, job_id: str) -> tuple[TaskKey, ...]:
+        return self.suspects
 
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
         self.renewals += 1
@@ -110,11 +117,13 @@ class Bench:
         self.calls = 0
         backends: Any = self.script
         self.keeper = LeaseKeeper(backends, 60.0, lambda: NOW)
+        self.gate = Gate()
         self.runner = BundleRunner(
             backends,
             backends,
             MatrixCache(self._load),
             self.keeper,
+            self.gate,
             lease_seconds=60.0,
             clock=lambda: NOW,
             stopping=self.stopping,
@@ -285,6 +294,33 @@ def test_bundle_that_arrives_while_stopping_goes_back(bench: Bench) -> None:
     bench.stopping.set()
     assert bench.run().settled == ["requeue"]
     assert bench.calls == 0
+
+
+def test_a_bundle_that_came_back_leaves_what_may_have_ended_its_worker(bench: Bench) -> None:
+    bench.script.suspects = KEYS[1:2]
+    bench.script.redelivered = True
+    script = bench.run()
+    assert [outcome.key for outcome in script.written] == [KEYS[0], KEYS[2]]
+    assert script.settled == ["ack"]
+
+
+def test_a_suspect_that_travels_alone_is_run(bench: Bench) -> None:
+    bench.script.suspects = KEYS[1:2]
+    bench.script.redelivered = True
+    bench.script.bundle = Bundle("j", KEYS[1:2], alone=True)
+    assert [outcome.key for outcome in bench.run().written] == [KEYS[1]]
+
+
+def test_a_bundle_that_waits_at_the_gate_goes_back_at_once_and_unclaimed(bench: Bench) -> None:
+    bench.script.bundle = Bundle("j", KEYS[1:2], alone=True)
+    with bench.gate.enter(alone=False), ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(bench.run)
+        until(lambda: bool(bench.gate._line))
+        assert bench.script.settled == []
+        bench.gate.close()
+        script = waiting.result(60)
+    assert script.settled == ["requeue"]
+    assert script.running == set()
 
 
 def test_lost_claim_drops_the_rest_and_writes_nothing(bench: Bench) -> None:
