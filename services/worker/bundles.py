@@ -15,7 +15,7 @@ from structlog.contextvars import bound_contextvars
 import ckernel
 from services.core.backoff import backoff_seconds
 from services.core.clock import Clock
-from services.core.errors import NotFound, ServiceError, StoreUnavailable, Unavailable
+from services.core.errors import NotFound, ServiceError, Unavailable
 from services.core.jobs import Job, JobEvent
 from services.core.ports import BundleDelivery, Store, TaskQueue
 from services.core.tasks import Bundle, TaskKey, TaskOutcome
@@ -95,7 +95,7 @@ class BundleRunner:
         try:
             job = self._job_to_run(bundle.job_id)
             keys = () if job is None else self._claim(delivery, claim)
-        except StoreUnavailable:
+        except Unavailable:
             delivery.requeue()
             raise
         except Exception as error:
@@ -134,14 +134,10 @@ class BundleRunner:
         began = time.monotonic()
         try:
             fitted = self._fit_and_write(job, keys, claim)
-        except StoreUnavailable:
-            # Not the bundle's doing, so nothing is counted against it.
+        except Unavailable:
+            # Not the bundle's doing, so nothing is counted against it, however long the outage.
             self._release(claim)
             delivery.requeue()
-            raise
-        except Unavailable as error:
-            self._release(claim)
-            delivery.reject(str(error))
             raise
         except Exception as error:
             self._logger.exception("bundle failed")

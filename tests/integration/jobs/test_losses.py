@@ -21,17 +21,18 @@ from services.worker.matrices import MatrixKey, open_matrix
 
 
 class FaultyObjects:
-    """An object store that does not answer while `down`."""
+    """An object store that answers with this error while `down`."""
 
-    def __init__(self, objects: Any) -> None:
+    def __init__(self, objects: Any, error: Exception) -> None:
         self._objects = objects
+        self._error = error
         self.down = True
         self.opened = 0
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
         self.opened += 1
         if self.down:
-            raise ObjectsUnavailable("The object store does not answer.")
+            raise self._error
         found: AbstractContextManager[BinaryIO] = self._objects.open(key)
         return found
 
@@ -98,8 +99,8 @@ def test_a_shared_queue_is_given_time_before_its_bundles_count_as_lost(service: 
 
 def test_poison_bundle_fails_the_job_and_a_retry_mends_it(service: Any) -> None:
     job = service.submit(max_k=2, n_experiments=1)
-    faulty = FaultyObjects(service.objects)
     scheduler = service.scheduler()
+    faulty = FaultyObjects(service.objects, RuntimeError("a bug"))
     with service.worker(objects=faulty):
         scheduler.handle_events()
         while not service.store.get_job("j1").state.is_terminal:
@@ -108,7 +109,7 @@ def test_poison_bundle_fails_the_job_and_a_retry_mends_it(service: Any) -> None:
         assert service.store.get_job("j1").state is JobState.FAILED
         assert {task.state for task in service.tasks()} == {TaskState.ERROR}
         assert {task.error for task in service.tasks()} == {
-            "Given up after 4 deliveries: The object store does not answer."
+            "Given up after 4 deliveries: RuntimeError: a bug"
         }
         # What goes back to the queue is not published beside it: copies would multiply with every failure.
         published = [key for bundle in service.queue.published for key in bundle.keys]
@@ -121,9 +122,24 @@ def test_poison_bundle_fails_the_job_and_a_retry_mends_it(service: Any) -> None:
     assert len(service.tasks()) == job.spec.n_tasks
 
 
+def test_a_job_waits_for_the_object_store_however_long_it_is_away(service: Any, until: Any) -> None:
+    service.submit(max_k=2, n_experiments=1)
+    scheduler = service.scheduler()
+    faulty = FaultyObjects(service.objects, ObjectsUnavailable("The object store does not answer."))
+    with service.worker(objects=faulty):
+        scheduler.handle_events()
+        # Each delivery tries eight times.
+        until(lambda: faulty.opened > 8 * 3 * (service.settings.delivery_limit + 1))
+        scheduler.sweep()
+        assert service.store.get_job("j1").state is JobState.RUNNING
+        faulty.down = False
+        assert service.until_ended("j1", scheduler).state is JobState.SUCCEEDED
+    assert service.all_fitted()
+
+
 def test_short_outage_of_the_object_store_costs_nothing(service: Any) -> None:
     service.submit()
-    faulty = FaultyObjects(service.objects)
+    faulty = FaultyObjects(service.objects, ObjectsUnavailable("The object store does not answer."))
 
     def pause(seconds: float) -> None:
         faulty.down = faulty.opened < 5

@@ -217,12 +217,12 @@ def test_object_outage_is_waited_out(bench: Bench) -> None:
     assert len(bench.pauses) == 3
 
 
-def test_long_object_outage_rejects_the_bundle_after_releasing_the_claim(bench: Bench) -> None:
+def test_long_object_outage_gives_the_bundle_back_uncounted(bench: Bench) -> None:
     bench.loads = [ObjectsUnavailable("No answer.")] * 8
     with pytest.raises(ObjectsUnavailable):
         bench.run()
     assert bench.script.released == 1
-    assert bench.script.settled == ["reject: No answer."]
+    assert bench.script.settled == ["requeue"]
     assert bench.script.written == []
 
 
