@@ -21,7 +21,7 @@ from services.core.ports import BundleDelivery, Store, TaskQueue
 from services.core.tasks import Bundle, TaskKey, TaskOutcome
 from services.tables import Matrix
 from services.worker.exclusive import Gate
-from services.worker.fitting import Fit, failed, fit_task
+from services.worker.fitting import Fit, failed, fit_task, out_of_memory
 from services.worker.leases import Claim, LeaseKeeper
 from services.worker.matrices import MatrixCache, MatrixKey
 
@@ -134,6 +134,12 @@ class BundleRunner:
         began = time.monotonic()
         try:
             fitted = self._fit_and_write(job, keys, claim)
+        except MemoryError:
+            # As a death of the process would be: it may have been its neighbours' doing, or this worker's.
+            self._logger.warning("memory ran out", rows=job.row_count, columns=len(job.spec.columns))
+            self._release(claim)
+            delivery.reject(out_of_memory(job.row_count, len(job.spec.columns)))
+            return
         except Unavailable:
             # Not the bundle's doing, so nothing is counted against it, however long the outage.
             self._release(claim)
@@ -159,8 +165,13 @@ class BundleRunner:
         )
 
     def _fit_and_write(self, job: Job, keys: Sequence[TaskKey], claim: Claim) -> int:
-        """Fit tasks until all are done, the claim is lost or the worker stops; return how many were."""
+        """Fit tasks until all are done, the claim is lost or the worker stops; return how many were.
+
+        Raises:
+            MemoryError: some did not fit into memory; all others are done and written.
+        """
         fitted = 0
+        too_large: MemoryError | None = None
         outcomes: list[TaskOutcome] = []
         written_at = time.monotonic()
         try:
@@ -175,13 +186,19 @@ class BundleRunner:
             if claim.is_lost or self._stopping.is_set():
                 break
             with bound_contextvars(task_id=key.id):
-                outcomes.append(self._outcome(matrix, job, key))
+                try:
+                    outcomes.append(self._outcome(matrix, job, key))
+                except MemoryError as error:
+                    too_large = error
+                    continue
             fitted += 1
             if time.monotonic() - written_at >= _WRITE_SECONDS:
                 self._write(claim, outcomes)
                 outcomes = []
                 written_at = time.monotonic()
         self._write(claim, outcomes)
+        if too_large is not None and not claim.is_lost and not self._stopping.is_set():
+            raise too_large
         return fitted
 
     def _load(self, job: Job) -> Matrix:
@@ -193,6 +210,8 @@ class BundleRunner:
         except ValueError as error:
             # The kernel's way of saying that this data cannot be fitted so; it would say so again.
             return failed(key, str(error))
+        except MemoryError:
+            raise  # not the task's word: with more room, or less beside it, it may fit
         except Exception as error:
             self._logger.exception("task failed")
             return failed(key, _sentence(error))

@@ -12,7 +12,9 @@ from services.core.planning import task_seed
 from services.core.tasks import Part, TaskKey, TaskOutcome, TaskResult, TaskState
 from services.tables import Matrix
 
-__all__ = ["Fit", "failed", "fit_task"]
+__all__ = ["Fit", "failed", "fit_task", "out_of_memory"]
+
+_MEBIBYTE = 1 << 20
 
 # `ckernel.fit`, or a stand-in with its signature.
 Fit = Callable[..., ckernel.Fit]
@@ -73,6 +75,15 @@ def fit_task(
     )
     state = TaskState.DEGENERATE if fitted.degenerate else TaskState.DONE
     return TaskOutcome(key, state, seconds, result, model)
+
+
+def out_of_memory(n: int, d: int) -> str:
+    """The sentence of a fit of (n, d) values that found no room."""
+    mebibytes = max(1, round(n * d * 8 / _MEBIBYTE))
+    return (
+        f"a worker ran out of memory. A fit of {n:,} rows by {d} columns needs {mebibytes:,} MiB or more in "
+        "each slot of a worker: give workers more memory, or fewer slots (KMEANS_WORKER_SLOTS), then retry."
+    )
 
 
 def failed(key: TaskKey, error: str, seconds: float = 0.0) -> TaskOutcome:

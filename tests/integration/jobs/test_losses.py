@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+import ckernel
 from services.core.covariance import Covariance
 from services.core.datasets import table_key
 from services.core.errors import ObjectsUnavailable
@@ -135,6 +136,36 @@ def test_a_job_waits_for_the_object_store_however_long_it_is_away(service: Any, 
         faulty.down = False
         assert service.until_ended("j1", scheduler).state is JobState.SUCCEEDED
     assert service.all_fitted()
+
+
+def test_fits_that_find_no_memory_fail_after_so_many_tries_and_a_retry_mends_them(service: Any) -> None:
+    job = service.submit(max_k=3, n_experiments=1)
+    scheduler = service.scheduler()
+    tries: list[int] = []
+    has_room = False
+
+    def fit(data: Any, k: int, *arguments: Any, **options: Any) -> Any:
+        if k == 2 and not has_room:
+            tries.append(k)
+            raise MemoryError
+        return ckernel.fit(data, k, *arguments, **options)
+
+    with service.worker(fit=fit):
+        while not service.store.get_job("j1").state.is_terminal:
+            scheduler.handle_events(0.05)
+            scheduler.sweep()
+        for task in service.tasks():
+            assert (task.state is TaskState.ERROR) == (task.key.k == 2)
+        (sentence,) = {task.error for task in service.tasks() if task.key.k == 2}
+        assert sentence.startswith("Given up after 4 deliveries: a worker ran out of memory.")
+        assert "90 rows by 2 columns" in sentence
+        guilty = len(job.spec.covariances)
+        assert len(tries) == guilty * (service.settings.delivery_limit + 1)
+
+        has_room = True
+        service.store.retry_tasks("j1", None, service.clock())
+        service.announce()
+        assert service.until_ended("j1", scheduler).state is JobState.SUCCEEDED
 
 
 def test_short_outage_of_the_object_store_costs_nothing(service: Any) -> None:

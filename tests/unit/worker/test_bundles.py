@@ -27,6 +27,7 @@ from services.core.tasks import Bundle, TaskKey, TaskOutcome, TaskState
 from services.tables import Matrix
 from services.worker.bundles import BundleRunner
 from services.worker.exclusive import Gate
+from services.worker.fitting import out_of_memory
 from services.worker.leases import LeaseKeeper
 from services.worker.matrices import MatrixCache, MatrixKey
 from tests.integration.jobs.conftest import until
@@ -246,11 +247,34 @@ def test_dataset_that_cannot_be_used_fails_its_tasks_at_once(bench: Bench, error
     assert bench.pauses == []
 
 
-def test_unexpected_error_while_loading_rejects_the_bundle(bench: Bench) -> None:
+def test_memory_that_runs_out_while_loading_rejects_the_bundle(bench: Bench) -> None:
     bench.loads = [MemoryError()]
     script = bench.run()
-    assert script.settled == ["reject: MemoryError."]
+    assert script.settled == [f"reject: {out_of_memory(JOB.row_count, 1)}"]
     assert script.released == 1
+
+
+def test_fit_that_finds_no_memory_is_tried_again_and_the_next_goes_on(bench: Bench) -> None:
+    def fill(call: int) -> None:
+        if call == 2:
+            raise MemoryError
+
+    bench.before_fit = fill
+    script = bench.run()
+    assert [outcome.key for outcome in script.written] == [KEYS[0], KEYS[2]]
+    assert script.released == 1
+    assert script.settled == [f"reject: {out_of_memory(JOB.row_count, 1)}"]
+
+
+def test_a_worker_that_stops_hands_back_what_found_no_memory(bench: Bench) -> None:
+    def fill_and_stop(call: int) -> None:
+        bench.stopping.set()
+        raise MemoryError
+
+    bench.before_fit = fill_and_stop
+    script = bench.run()
+    assert script.written == []
+    assert script.settled == ["requeue"]
 
 
 @pytest.mark.parametrize(

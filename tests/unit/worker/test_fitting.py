@@ -14,7 +14,7 @@ from services.core.parts import best_part
 from services.core.planning import task_seed
 from services.core.tasks import Part, Task, TaskKey, TaskState
 from services.tables import Matrix
-from services.worker.fitting import failed, fit_task
+from services.worker.fitting import failed, fit_task, out_of_memory
 
 SPEC = JobSpec("d", ("a", "b"), n_init=3, seed=11, assignment=Assignment.MAHALANOBIS, max_iter=50)
 
@@ -135,3 +135,8 @@ def test_failed_task_has_a_sentence_and_nothing_else() -> None:
         None,
         None,
     )
+
+
+def test_the_sentence_of_a_want_of_memory_says_how_much_is_needed() -> None:
+    assert "1,000,000 rows by 256 columns needs 1,953 MiB" in out_of_memory(1_000_000, 256)
+    assert "needs 1 MiB" in out_of_memory(30, 1)
