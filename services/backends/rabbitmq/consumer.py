@@ -20,6 +20,7 @@ import structlog
 
 from services.backends.rabbitmq.link import CALL_SECONDS, Link, resolve
 from services.backends.rabbitmq.messages import BundleMessage, DamagedMessage, damaged_copy
+from services.backends.rabbitmq.outbox import Outbox
 from services.backends.rabbitmq.publisher import Done
 from services.core.errors import QueueUnavailable
 from services.core.tasks import Bundle
@@ -85,9 +86,10 @@ class RabbitDelivery:
 class RabbitConsumer:
     """`services.core.ports.BundleConsumer`; made by `RabbitQueue.open_bundle_consumer`."""
 
-    def __init__(self, link: Link, slots: int, delivery_limit: int) -> None:
+    def __init__(self, link: Link, outbox: Outbox, slots: int, delivery_limit: int) -> None:
         """Nothing is consumed before `open`."""
         self._link = link
+        self._outbox = outbox
         self._topology = link.topology
         self._delivery_limit = delivery_limit
         self._slots = [_Slot() for _ in range(slots)]
@@ -100,7 +102,7 @@ class RabbitConsumer:
         self._is_consuming = False
         self._opened: Future[None] | None = None
         # Copies that the broker has not confirmed, so that their originals are not acknowledged yet.
-        self._unanswered = 0
+        self._unanswered: set[object] = set()
         self._on_answered: Callable[[], None] = lambda: None
 
     def open(self) -> None:
@@ -184,6 +186,7 @@ class RabbitConsumer:
             self._ready.clear()
             for slot in self._slots:
                 slot.tag = ""
+        self._unanswered.clear()
 
     def _on_channel(self, channel: Any) -> None:
         if self._closed:
@@ -241,7 +244,7 @@ class RabbitConsumer:
         except DamagedMessage as error:
             _log.error("damaged message put aside", queue=self._topology.damaged, reason=str(error))
             copy = damaged_copy(self._topology.dead, self._topology.damaged_key, body, properties, str(error))
-            self._link.publisher.send([copy], self._then_ack(channel, method.delivery_tag))
+            self._outbox.send([copy], self._then_ack(channel, method.delivery_tag))
             return
         delivery = RabbitDelivery(self, slot, channel, method.delivery_tag, message)
         if self._closed:
@@ -273,11 +276,11 @@ class RabbitConsumer:
             return
         # To the back: a bundle that fails must not hold up those that would not.
         copy = message.to("", self._topology.bundles)
-        self._link.publisher.send([copy], self._then_ack(delivery.channel, delivery.tag))
+        self._outbox.send([copy], self._then_ack(delivery.channel, delivery.tag))
 
     def _bury(self, delivery: RabbitDelivery, message: BundleMessage) -> None:
         copy = message.to(self._topology.dead, self._topology.bundle_key)
-        self._link.publisher.send([copy], self._then_ack(delivery.channel, delivery.tag))
+        self._outbox.send([copy], self._then_ack(delivery.channel, delivery.tag))
 
     def _pass_on_unless_taken(self, delivery: RabbitDelivery) -> None:
         with self._lock:
@@ -290,10 +293,11 @@ class RabbitConsumer:
     def _pass_on(self, delivery: RabbitDelivery) -> None:
         """Give it to another worker, by a copy: the broker counts whatever is returned as a failure."""
         copy = delivery.message.handed_back().to("", self._topology.bundles)
-        self._link.publisher.send([copy], self._then_ack(delivery.channel, delivery.tag))
+        self._outbox.send([copy], self._then_ack(delivery.channel, delivery.tag))
 
     def _then_ack(self, channel: Any, tag: int) -> Done:
-        self._unanswered += 1
+        copy = object()
+        self._unanswered.add(copy)
 
         def done(failure: str) -> None:
             if channel.is_open:
@@ -302,7 +306,7 @@ class RabbitConsumer:
                     channel.basic_reject(tag, requeue=True)
                 else:
                     channel.basic_ack(tag)
-            self._unanswered -= 1
+            self._unanswered.discard(copy)
             self._on_answered()
 
         return done

@@ -12,6 +12,7 @@ import structlog
 
 from services.backends.rabbitmq.link import Link, resolve
 from services.backends.rabbitmq.messages import BundleMessage, DamagedMessage, damaged_copy, why_dead
+from services.backends.rabbitmq.outbox import Outbox
 from services.core.errors import QueueUnavailable
 from services.core.ports import DeadBundle
 
@@ -30,8 +31,9 @@ class DeadBundleReader:
     A subscription would push them to a scheduler that may have lost the sweep to another one meanwhile.
     """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, outbox: Outbox) -> None:
         self._link = link
+        self._outbox = outbox
         self._closed = threading.Event()
         self._one_at_a_time = threading.Lock()
         # IO thread.
@@ -111,7 +113,7 @@ class DeadBundleReader:
                 if not failure and channel.is_open:
                     channel.basic_ack(method.delivery_tag)
 
-            self._link.publisher.send([copy], put_aside)
+            self._outbox.send([copy], put_aside)
         else:
             self._handed_out.append(method.delivery_tag)
             self._taken.append(

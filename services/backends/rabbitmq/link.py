@@ -1,4 +1,4 @@
-"""The link: one connection to the broker, on a thread of its own, made again whenever it breaks.
+"""A link: one connection to the broker, on a thread of its own, made again whenever it breaks.
 
 The IO thread does nothing but IO, so heartbeats are answered however long a fit computes. Everything of
 pika's happens on it; other threads hand it actions and wait, if at all, for a bounded time.
@@ -52,16 +52,24 @@ class Link:
     """Keeps one connection with one control channel (declarations, publishing) and any endpoints."""
 
     def __init__(
-        self, location: Location, topology: Topology, *, jitter: Callable[[], float] = random.random
+        self,
+        location: Location,
+        topology: Topology,
+        *,
+        purpose: str = "",
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         """Nothing is opened yet.
 
         Args:
+            topology: of this link alone.
+            purpose: what it is for, in the log.
             jitter: gives random numbers in [0, 1) for the pauses between attempts.
         """
         self.publisher = Publisher(lambda key: self.reset(f"nothing is bound to {key}: somebody deleted it."))
         self.topology = topology
         self._location = location
+        self._purpose = purpose
         self._jitter = jitter
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -97,10 +105,14 @@ class Link:
 
     def close(self) -> None:
         """Close the connection in order and end the thread; idempotent."""
-        self._closing.set()
-        self._on_io(lambda: self._shut("The task queue is closed."))
+        self.leave()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_SECONDS)
+
+    def leave(self) -> None:
+        """Begin to close, and wait for nothing; idempotent."""
+        self._closing.set()
+        self._on_io(lambda: self._shut("The task queue is closed."))
 
     @property
     def is_closed(self) -> bool:
@@ -139,11 +151,7 @@ class Link:
         Raises:
             QueueUnavailable: there is no connection, it broke meanwhile, or the answer did not come in time.
         """
-        future: Future[T] = Future()
-        with self._lock:
-            if self._closing.is_set() or not self.post(lambda: action(future)):
-                raise self._unavailable()
-            self._calls.add(future)
+        future = self.begin(action)
         try:
             return future.result(timeout_seconds)
         except TimeoutError as error:
@@ -153,8 +161,25 @@ class Link:
                 f"The broker at {self._location.server} did not answer within {timeout_seconds:g} s."
             ) from error
         finally:
-            with self._lock:
-                self._calls.discard(future)
+            self._forget(future)
+
+    def begin(self, action: Callable[[Future[T]], None]) -> Future[T]:
+        """Run it on the IO thread; the future gets what it puts there, now or later.
+
+        Or QueueUnavailable: there is no connection, or it broke meanwhile.
+        """
+        future: Future[T] = Future()
+        with self._lock:
+            if not self._closing.is_set() and self.post(lambda: action(future)):
+                self._calls.add(future)
+            else:
+                future.set_exception(self._unavailable())
+        future.add_done_callback(self._forget)
+        return future
+
+    def _forget(self, call: Future[Any]) -> None:
+        with self._lock:
+            self._calls.discard(call)
 
     def declare_passively(self, queue: str, answer: Callable[[Any], None]) -> None:
         """Ask for a queue's counts. IO thread only."""
@@ -190,7 +215,9 @@ class Link:
 
     def reset(self, why: str) -> None:
         """Break the connection, so that everything is declared and consumed anew. IO thread only."""
-        _logger.warning("connection is made anew", broker=self._location.server, reason=why)
+        _logger.warning(
+            "connection is made anew", broker=self._location.server, purpose=self._purpose, reason=why
+        )
         self._shut(why)
 
     def _reset_unanswered(self) -> None:
@@ -213,6 +240,7 @@ class Link:
             _logger.warning(
                 "broker is not connected",
                 broker=self._location.server,
+                purpose=self._purpose,
                 error=self._failure,
                 failures=failures,
                 pause_seconds=round(seconds, 3),
@@ -269,9 +297,20 @@ class Link:
         properties = getattr(connection, "server_properties", None) or {}
         name = properties.get("cluster_name", b"")
         self.cluster_name = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+        connection.add_on_connection_blocked_callback(self._guarded_one(self._on_blocked, 1))
+        connection.add_on_connection_unblocked_callback(self._guarded_one(self._on_unblocked))
         # A broker that has just come back may leave a declaration unanswered, heartbeats going on.
         self._loop.call_later(CALL_SECONDS, self._guarded(self._give_up_unless_ready))
         self._open_control()
+
+    def _on_blocked(self, _connection: Any, frame: Any) -> None:
+        reason = getattr(frame.method, "reason", "") or "an alarm"
+        _logger.warning("broker takes no messages for now", broker=self._location.server, reason=reason)
+        self.publisher.block(f"the broker takes no messages for now ({reason}).")
+
+    def _on_unblocked(self, _connection: Any) -> None:
+        _logger.info("broker takes messages again", broker=self._location.server)
+        self.publisher.unblock()
 
     def _give_up_unless_ready(self) -> None:
         if self._is_ready:
@@ -292,7 +331,12 @@ class Link:
                 self._is_ready = True
                 endpoints = tuple(self._endpoints)
                 self._changed.notify_all()
-            _logger.info("broker is connected", broker=self._location.server, prefix=self._location.prefix)
+            _logger.info(
+                "broker is connected",
+                broker=self._location.server,
+                purpose=self._purpose,
+                prefix=self._location.prefix,
+            )
             for endpoint in endpoints:
                 endpoint.attach(self._connection)
 

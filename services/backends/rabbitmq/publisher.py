@@ -45,6 +45,7 @@ class Publisher:
         """`on_unroutable` hears of a routing key without a queue, once the messages are answered for."""
         self._on_unroutable = on_unroutable
         self._unroutable = ""
+        self._blocked = ""
         self._channel: Any = None
         self._last_tag = 0
         self._unconfirmed: OrderedDict[int, _Batch] = OrderedDict()
@@ -62,6 +63,22 @@ class Publisher:
         """The channel is gone, and with it the answers to what was published."""
         self._channel = None
         self._unroutable = ""
+        self._blocked = ""
+        self._give_up(why)
+
+    def block(self, why: str) -> None:
+        """The broker takes nothing for now: whoever waits hears so, and so does whoever comes.
+
+        What was sent may still arrive later.
+        """
+        self._blocked = why
+        self._give_up(why)
+
+    def unblock(self) -> None:
+        """The broker takes messages again."""
+        self._blocked = ""
+
+    def _give_up(self, why: str) -> None:
         batches = dict.fromkeys(self._unconfirmed.values())
         self._unconfirmed.clear()
         self._batches.clear()
@@ -76,6 +93,9 @@ class Publisher:
             return
         if self._channel is None or not self._channel.is_open:
             done("there is no connection.")
+            return
+        if self._blocked:
+            done(self._blocked)
             return
         batch = _Batch(len(messages), done)
         for message in messages:

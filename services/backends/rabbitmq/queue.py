@@ -12,6 +12,7 @@ from services.backends.rabbitmq.events import EventReceiver
 from services.backends.rabbitmq.link import Link, resolve
 from services.backends.rabbitmq.location import Location
 from services.backends.rabbitmq.messages import BundleMessage, Outgoing, event_message
+from services.backends.rabbitmq.outbox import Outbox
 from services.backends.rabbitmq.topology import Topology
 from services.core.errors import QueueUnavailable
 from services.core.jobs import JobEvent
@@ -26,12 +27,15 @@ _WINDOW = 1000
 
 
 class RabbitQueue:
-    """`services.core.ports.TaskQueue` on one connection with an IO thread of its own."""
+    """`services.core.ports.TaskQueue` on two connections: one that publishes, and one for all else.
+
+    A broker that runs short of memory or disk blocks the first, and work that was published goes on.
+    """
 
     def __init__(self, url: str, *, delivery_limit: int = _DELIVERY_LIMIT) -> None:
         """Connect to `amqp[s]://user:password@host:port/virtual-host?prefix=NAME` and declare the queues.
 
-        A bundle is dead-lettered at the failure after `delivery_limit` redeliveries. Afterwards the
+        A bundle is dead-lettered at the failure after `delivery_limit` redeliveries. Afterwards each
         connection is made again whenever it breaks; calls meanwhile raise QueueUnavailable, and receives
         find nothing.
 
@@ -44,12 +48,16 @@ class RabbitQueue:
         topology = Topology(self._location.prefix, delivery_limit)
         self._bundles = topology.bundles
         self._events_name = topology.events
-        self._link = Link(self._location, topology)
+        self._link = Link(self._location, topology, purpose="consuming")
+        self._publishing = Link(
+            self._location, Topology(self._location.prefix, delivery_limit), purpose="publishing"
+        )
+        self._outbox = Outbox(self._publishing, self._link)
         self._lock = threading.Lock()
         self._consumers: list[RabbitConsumer] = []
         self._events = EventReceiver(self._link)
-        self._dead = DeadBundleReader(self._link)
-        self._link.open()
+        self._dead = DeadBundleReader(self._link, self._outbox)
+        self._open()
         self._link.add(self._dead)
         # Addresses of one broker differ from host to host; its own name does not.
         broker = self._link.cluster_name or self._location.server
@@ -79,7 +87,7 @@ class RabbitQueue:
         """See the port."""
         if slots < 1:
             raise ValueError(f"A consumer needs at least one slot, not {slots}.")
-        consumer = RabbitConsumer(self._link, slots, self._delivery_limit)
+        consumer = RabbitConsumer(self._link, self._outbox, slots, self._delivery_limit)
         consumer.open()
         with self._lock:
             self._consumers.append(consumer)
@@ -115,12 +123,23 @@ class RabbitQueue:
             consumer.close()
         self._events.close()
         self._dead.close()
+        # Both at once: a broker that is stuck keeps each waiting for a while.
+        self._publishing.leave()
         self._link.close()
+        self._publishing.close()
+
+    def _open(self) -> None:
+        self._link.open()
+        try:
+            self._publishing.open()
+        except QueueUnavailable:
+            self._link.close()
+            raise
 
     def _publish(self, messages: Sequence[Outgoing]) -> None:
         def send(future: Future[str]) -> None:
-            self._link.publisher.send(messages, lambda failure: resolve(future, failure))
+            self._publishing.publisher.send(messages, lambda failure: resolve(future, failure))
 
-        failure = self._link.call(send)
+        failure = self._publishing.call(send)
         if failure:
             raise QueueUnavailable(f"The broker did not take a message: {failure}")
