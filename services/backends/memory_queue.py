@@ -100,6 +100,11 @@ class MemoryQueue:
         with self._lock:
             return sum(consumer.slots for consumer in self._consumers)
 
+    def waiting_bundles(self) -> int:
+        """See the port."""
+        with self._lock:
+            return len(self._waiting)
+
     def ping(self) -> None:
         """See the port."""
         with self._lock:

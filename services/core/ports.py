@@ -335,6 +335,9 @@ class TaskQueue(Protocol):
     def slots(self) -> int:
         """How many bundles can run at once over all consumers right now."""
 
+    def waiting_bundles(self) -> int:
+        """How many bundles, of whichever jobs, are in the queue right now and in no consumer's hands."""
+
     def ping(self) -> None:
         """Raise QueueUnavailable when it does not answer."""
 

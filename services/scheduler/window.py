@@ -21,7 +21,16 @@ from services.core.planning import (
 )
 from services.core.tasks import Bundle, TaskKey
 
-__all__ = ["JobCosts", "choose_bundles", "free_bundles", "job_costs", "lost_before", "turn_bundles"]
+__all__ = [
+    "JobCosts",
+    "bundles_of",
+    "choose_bundles",
+    "free_bundles",
+    "has_lost_nothing",
+    "job_costs",
+    "lost_before",
+    "turn_bundles",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +105,40 @@ def lost_before(
     return cutoff if queue_started_at is None else max(cutoff, queue_started_at)
 
 
+def has_lost_nothing(waiting: int, unbegun: Iterable[int]) -> bool:
+    """Whether a queue in which so many bundles wait still holds all that were published and not begun.
+
+    Then they wait for workers, however long, and copies of them would only make the line longer. A copy in
+    the queue may pass for a bundle that was lost, until it has come to its turn.
+
+    Args:
+        unbegun: bundles of each job that are published and none of whose tasks runs or has ended.
+    """
+    return waiting >= sum(unbegun)
+
+
+def bundles_of(costs: JobCosts, *, before: int, count: int) -> int:
+    """In about how many bundles so many tasks and parts of a job travel, that have so many tasks before them.
+
+    The store counts tasks and parts; the window is in bundles. They are published, begun and ended in about
+    plan order. Where that is wrong (a retry), the answer is somewhat too large or small.
+    """
+    first = costs.parts_of_first(before)
+    seconds = costs.of_first(first + count) - costs.of_first(first)
+    return min(count, math.ceil(seconds / costs.bundle_seconds))
+
+
 def free_bundles(costs: JobCosts, *, slots: int, ended: int, outstanding: int) -> int:
     """How many more bundles of a job may be published now.
 
-    The store counts tasks and parts; the window is in bundles. They are published and end in about plan
-    order, so the outstanding ones are taken to be those behind the ended tasks. Where that is wrong (a
-    retry), the window is somewhat too large or small; it is never closed while fewer are out than bundles.
+    The window is never closed while fewer tasks are out than bundles may be.
 
     Args:
         slots: bundles that all workers can run at once.
         ended: tasks in a terminal state.
         outstanding: tasks and parts that run, or are published and not lost.
     """
-    first = costs.parts_of_first(ended)
-    seconds = costs.of_first(first + outstanding) - costs.of_first(first)
-    outstanding_bundles = min(outstanding, math.ceil(seconds / costs.bundle_seconds))
-    return max(0, publish_window(slots) - outstanding_bundles)
+    return max(0, publish_window(slots) - bundles_of(costs, before=ended, count=outstanding))
 
 
 def turn_bundles(free: int, slots: int) -> int:

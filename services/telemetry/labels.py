@@ -29,7 +29,7 @@ METHODS = frozenset(
 OPERATIONS: Mapping[str, frozenset[str]] = {
     "store": frozenset(name for name in dir(Store) if not name.startswith("_"))
     - {"close", "wait_for_change"},
-    "queue": frozenset({"ping", "publish_bundles", "publish_event", "slots"}),
+    "queue": frozenset({"ping", "publish_bundles", "publish_event", "slots", "waiting_bundles"}),
     "objects": frozenset(name for name in dir(ObjectStore) if not name.startswith("_"))
     - {"close", "list_keys", "open"},
 }

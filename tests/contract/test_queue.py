@@ -15,6 +15,7 @@ from services.core.jobs import JobEvent
 from services.core.ports import BundleConsumer, BundleDelivery, DeadBundle, TaskQueue
 from services.core.tasks import Bundle, Part, TaskKey
 from tests.contract.samples import LONG, NOW
+from tests.integration.jobs.conftest import until
 
 SOON = 0.01  # seconds to look for what should not come
 DELIVERY_LIMIT = 3
@@ -214,6 +215,20 @@ def test_slots_are_those_of_open_consumers(queue: TaskQueue) -> None:
     assert queue.slots() == 2
     two.close()
     assert queue.slots() == 0
+
+
+def test_bundles_wait_until_a_slot_has_them(queue: TaskQueue) -> None:
+    assert queue.waiting_bundles() == 0
+    queue.publish_bundles(BUNDLES[:4])
+    until(lambda: queue.waiting_bundles() == 4)
+    consumer = queue.open_bundle_consumer(2)
+    one, two = receive(consumer), receive(consumer)
+    until(lambda: queue.waiting_bundles() == 2)
+    one.ack()
+    two.ack()
+    for _ in range(2):
+        receive(consumer).ack()
+    until(lambda: queue.waiting_bundles() == 0)
 
 
 # Events

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import Any
 
 from services.backends.rabbitmq.consumer import RabbitConsumer
 from services.backends.rabbitmq.dead import DeadBundleReader
@@ -103,13 +104,11 @@ class RabbitQueue:
 
     def slots(self) -> int:
         """See the port. The broker's own count: every slot is a consumer."""
+        return int(self._look().consumer_count)
 
-        def ask(future: Future[int]) -> None:
-            self._link.declare_passively(
-                self._bundles, lambda reply: resolve(future, int(reply.method.consumer_count))
-            )
-
-        return self._link.call(ask)
+    def waiting_bundles(self) -> int:
+        """See the port."""
+        return int(self._look().message_count)
 
     def ping(self) -> None:
         """See the port."""
@@ -135,6 +134,14 @@ class RabbitQueue:
         except QueueUnavailable:
             self._link.close()
             raise
+
+    def _look(self) -> Any:
+        """The broker's counts of the bundle queue."""
+
+        def ask(future: Future[Any]) -> None:
+            self._link.declare_passively(self._bundles, lambda reply: resolve(future, reply.method))
+
+        return self._link.call(ask)
 
     def _publish(self, messages: Sequence[Outgoing]) -> None:
         def send(future: Future[str]) -> None:

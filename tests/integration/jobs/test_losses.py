@@ -38,6 +38,13 @@ class FaultyObjects:
         return found
 
 
+def lose_all_bundles(service: Any) -> None:
+    thief = service.queue.open_bundle_consumer(1)
+    while (delivery := thief.receive(0.0)) is not None:
+        delivery.ack()
+    thief.close()
+
+
 def test_tasks_of_a_dead_worker_are_finished_by_another_and_counted_once(service: Any) -> None:
     job = service.submit()
     scheduler = service.scheduler()
@@ -88,6 +95,7 @@ def test_a_shared_queue_is_given_time_before_its_bundles_count_as_lost(service: 
     service.scheduler().handle_events()
     published = list(service.queue.published)
     assert sum(len(bundle.keys) for bundle in published) == len(service.tasks())
+    lose_all_bundles(service)
 
     restarted = service.scheduler()
     service.clock.move(service.settings.republish_seconds)
@@ -96,6 +104,42 @@ def test_a_shared_queue_is_given_time_before_its_bundles_count_as_lost(service: 
     service.clock.move(0.001)
     restarted.sweep()
     assert service.queue.published == published * 2
+
+
+def test_bundles_that_wait_for_a_worker_are_not_published_again(service: Any) -> None:
+    service.queue.shared = True
+    for job_id in ("j1", "j2", "j3"):
+        service.submit(job_id, max_k=4, covariances=tuple(Covariance))
+    scheduler = service.scheduler()
+    while scheduler.handle_events():
+        pass
+    waiting = service.queue.waiting_bundles()
+    assert waiting > 3
+    for _ in range(20):
+        service.clock.move(service.settings.republish_seconds)
+        scheduler.sweep()
+    assert service.queue.waiting_bundles() == waiting
+    with service.worker():
+        for job_id in ("j1", "j2", "j3"):
+            assert service.until_ended(job_id, scheduler).state is JobState.SUCCEEDED
+            assert all(task.attempts == 1 for task in service.tasks(job_id))
+
+
+def test_what_one_job_has_lost_is_published_again_beside_what_waits_of_others(service: Any) -> None:
+    service.queue.shared = True
+    service.submit("j1")
+    scheduler = service.scheduler()
+    scheduler.handle_events()
+    lost = list(service.queue.published)
+    lose_all_bundles(service)
+    service.clock.move(2 * service.settings.republish_seconds)
+    service.submit("j2")
+    scheduler.handle_events()
+    assert service.queue.waiting_bundles() >= len(lost)
+    # A sweep to look at every job, and one that has seen them all.
+    for _ in range(2):
+        scheduler.sweep()
+    assert [bundle for bundle in service.queue.published if bundle.job_id == "j1"] == 2 * lost
 
 
 def test_poison_bundle_fails_the_job_and_a_retry_mends_it(service: Any) -> None:

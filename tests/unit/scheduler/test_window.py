@@ -11,8 +11,10 @@ from services.core.jobs import Job, JobSpec
 from services.core.planning import plan_parts, plan_tasks, publish_window
 from services.scheduler.window import (
     JobCosts,
+    bundles_of,
     choose_bundles,
     free_bundles,
+    has_lost_nothing,
     job_costs,
     lost_before,
     turn_bundles,
@@ -96,6 +98,24 @@ def test_parts_take_their_places_in_the_window() -> None:
     assert all(len(bundle.keys) == 1 for bundle in choose_bundles(costs, keys[-8:], 8))
     last = spec.n_tasks - 1
     assert [free_bundles(costs, slots=2, ended=last, outstanding=out) for out in (0, 1, 4, 9)] == [4, 3, 0, 0]
+
+
+@pytest.mark.parametrize("bundles", [1, 3, 16])
+def test_so_many_tasks_are_about_so_many_bundles(bundles: int) -> None:
+    count = outstanding_tasks(bundles)
+    # Never more than there are: a queue that holds them all would seem to have lost some.
+    assert 0.7 * bundles <= bundles_of(COSTS, before=0, count=count) <= bundles
+    assert bundles_of(COSTS, before=300, count=0) == 0
+
+
+@pytest.mark.parametrize(
+    ("waiting", "unbegun", "answer"),
+    [(0, [], True), (0, [1], False), (5, [3, 2], True), (4, [3, 2], False), (9, [3, 2], True)],
+)
+def test_a_queue_that_holds_all_that_is_unbegun_has_lost_nothing(
+    waiting: int, unbegun: list[int], answer: bool
+) -> None:
+    assert has_lost_nothing(waiting, unbegun) is answer
 
 
 def test_published_tasks_are_lost_after_a_while() -> None:
