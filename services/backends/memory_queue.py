@@ -95,6 +95,9 @@ class MemoryQueue:
             dead, self._dead = tuple(self._dead), []
             return dead
 
+    def forget_dead_bundle(self, dead: DeadBundle) -> None:
+        """See the port. It was forgotten when it was handed out: nobody else could be handed it."""
+
     def slots(self) -> int:
         """See the port."""
         with self._lock:

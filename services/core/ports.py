@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
@@ -299,11 +299,13 @@ class DeadBundle:
     Attributes:
         was_rejected: whether a worker ever said that it failed. If none did, its workers died, or the broker
             put it aside: the tasks they had begun are known by their leases, and no other is to blame.
+        receipt: by which its queue knows it.
     """
 
     bundle: Bundle
     reason: str
     was_rejected: bool = True
+    receipt: object = field(default=None, compare=False, repr=False)
 
 
 class TaskQueue(Protocol):
@@ -330,7 +332,10 @@ class TaskQueue(Protocol):
         """Wait for at least one event, then drain what is there, without repeats; () when none came."""
 
     def receive_dead_bundles(self, timeout_seconds: float) -> tuple[DeadBundle, ...]:
-        """Dead-lettered bundles; each is forgotten at the next call, so handle them before it."""
+        """Dead-lettered bundles; one that is not forgotten comes again when this queue is closed."""
+
+    def forget_dead_bundle(self, dead: DeadBundle) -> None:
+        """The store was told of it. A connection lost meanwhile is no error: then it comes again."""
 
     def slots(self) -> int:
         """How many bundles can run at once over all consumers right now."""

@@ -44,12 +44,15 @@ class Sweep:
             StoreUnavailable, QueueUnavailable: nothing is lost; the next sweep does the rest.
         """
         now = self._clock()
+        # What was handed to us is ours to tell, whoever sweeps by now.
+        self._tell_of_dead_bundles()
         if not self._store.acquire_lease(self._lease, self._holder_id, now + self._lease_span, now):
             return None
         for job_id in self._store.expire_leases(now, self._max_losses):
             self._logger.warning("tasks handed back: their worker's lease ended", job_id=job_id)
         self._store.remove_leases(now)
-        self._fail_dead_bundles()
+        self._dead += self._queue.receive_dead_bundles(0.0)
+        self._tell_of_dead_bundles()
         # Every unfinished job gets a turn: it finds lost events, lost bundles and jobs to be closed alike.
         return tuple(job.id for job in self._store.unfinished_jobs())
 
@@ -57,13 +60,12 @@ class Sweep:
         """Let another scheduler sweep at once."""
         self._store.release_lease(self._lease, self._holder_id)
 
-    def _fail_dead_bundles(self) -> None:
-        # The queue forgets them at the next receive; those that the store has not heard of are kept here.
-        if not self._dead:
-            self._dead = list(self._queue.receive_dead_bundles(0.0))
+    def _tell_of_dead_bundles(self) -> None:
+        """Those that the store has not heard of are kept, here and in the queue, until it has."""
         while self._dead:
             self._fail(self._dead[0])
-            self._dead.pop(0)
+            # At once: one that came again much later would undo what a user has retried meanwhile.
+            self._queue.forget_dead_bundle(self._dead.pop(0))
 
     def _fail(self, dead: DeadBundle) -> None:
         if not dead.was_rejected:

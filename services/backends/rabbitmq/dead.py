@@ -38,7 +38,6 @@ class DeadBundleReader:
         self._one_at_a_time = threading.Lock()
         # IO thread.
         self._channel: Any = None
-        self._handed_out: list[int] = []
         self._taken: list[DeadBundle] = []
         self._future: Future[tuple[DeadBundle, ...]] | None = None
 
@@ -58,8 +57,12 @@ class DeadBundleReader:
             self._closed.wait(min(_POLL_SECONDS, remaining))
         return ()
 
+    def forget(self, dead: DeadBundle) -> None:
+        """See `TaskQueue.forget_dead_bundle`."""
+        self._link.post(lambda: self._acknowledge(dead.receipt))
+
     def close(self) -> None:
-        """Wake everybody; idempotent. What was handed out last comes again, to somebody."""
+        """Wake everybody; idempotent. What was handed out and not forgotten comes again, to somebody."""
         self._closed.set()
         self._link.remove(self)
 
@@ -70,7 +73,6 @@ class DeadBundleReader:
     def detach(self) -> None:
         """What was handed out on the lost channel comes again."""
         self._channel = None
-        self._handed_out = []
         self._future = None
 
     def _on_channel(self, channel: Any) -> None:
@@ -91,12 +93,14 @@ class DeadBundleReader:
         if self._channel is None or not self._channel.is_open:
             resolve(future, ())
             return
-        for tag in self._handed_out:
-            self._channel.basic_ack(tag)
-        self._handed_out = []
         self._taken = []
         self._future = future
         self._fetch_one()
+
+    def _acknowledge(self, receipt: Any) -> None:
+        channel, tag = receipt
+        if channel is self._channel and channel.is_open:
+            channel.basic_ack(tag)
 
     def _fetch_one(self) -> None:
         self._channel.basic_get(self._link.topology.dead, callback=self._on_message)
@@ -115,9 +119,13 @@ class DeadBundleReader:
 
             self._outbox.send([copy], put_aside)
         else:
-            self._handed_out.append(method.delivery_tag)
             self._taken.append(
-                DeadBundle(message.bundle, why_dead(message, properties), was_rejected=bool(message.reason))
+                DeadBundle(
+                    message.bundle,
+                    why_dead(message, properties),
+                    was_rejected=bool(message.reason),
+                    receipt=(channel, method.delivery_tag),
+                )
             )
         if len(self._taken) < _MOST_AT_ONCE:
             self._fetch_one()

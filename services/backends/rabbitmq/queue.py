@@ -102,6 +102,10 @@ class RabbitQueue:
         """See the port; () while there is no connection, too."""
         return self._dead.receive(timeout_seconds)
 
+    def forget_dead_bundle(self, dead: DeadBundle) -> None:
+        """See the port."""
+        self._dead.forget(dead)
+
     def slots(self) -> int:
         """See the port. The broker's own count: every slot is a consumer."""
         return int(self._look().consumer_count)

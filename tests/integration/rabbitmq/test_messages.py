@@ -15,7 +15,7 @@ from services.backends.rabbitmq import RabbitQueue
 from services.core.covariance import Covariance
 from services.core.errors import InvalidInput, QueueUnavailable
 from services.core.jobs import JobEvent
-from services.core.ports import BundleConsumer, BundleDelivery
+from services.core.ports import BundleConsumer, BundleDelivery, DeadBundle
 from services.core.tasks import Bundle, TaskKey
 from tests.contract.disposable import DisposableQueue
 from tests.contract.samples import LONG
@@ -172,6 +172,24 @@ def test_a_bundle_whose_workers_die_is_given_up_with_that_reason(
     assert dead.bundle == BUNDLES[0]
     assert "died" in dead.reason
     assert not dead.was_rejected
+
+
+def test_a_dead_bundle_is_gone_once_it_is_forgotten_and_comes_again_if_not(
+    queue: RabbitQueue, open_another: Callable[..., RabbitQueue]
+) -> None:
+    queue.publish_bundles(BUNDLES[:2])
+    consumer = queue.open_bundle_consumer(1)
+    for _ in range(2 * (DELIVERY_LIMIT + 1)):
+        receive(consumer).reject("no memory.")
+    sweeping = open_another()
+    handed_out: list[DeadBundle] = []
+    while len(handed_out) < 2:
+        handed_out += sweeping.receive_dead_bundles(LONG)
+    (told,) = (dead for dead in handed_out if dead.bundle == BUNDLES[0])
+    sweeping.forget_dead_bundle(told)
+    sweeping.close()
+    assert [dead.bundle for dead in queue.receive_dead_bundles(LONG)] == BUNDLES[1:2]
+    assert queue.receive_dead_bundles(0.0) == ()
 
 
 def test_rejections_and_deaths_count_together(

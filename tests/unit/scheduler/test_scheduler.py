@@ -33,6 +33,7 @@ class Script:
         self.jobs: dict[str, Job] = {}
         self.events: list[JobEvent] = []
         self.dead: list[DeadBundle] = []
+        self.forgotten: list[DeadBundle] = []
         self.failed: list[tuple[Sequence[TaskKey], str]] = []
         self.published: list[Bundle] = []
         self.marked: list[TaskKey] = []
@@ -112,6 +113,9 @@ class Script:
     def receive_dead_bundles(self, timeout_seconds: float) -> tuple[DeadBundle, ...]:
         dead, self.dead = tuple(self.dead), []
         return dead
+
+    def forget_dead_bundle(self, dead: DeadBundle) -> None:
+        self.forgotten.append(dead)
 
 
 @pytest.fixture
@@ -228,7 +232,7 @@ def test_one_of_two_schedulers_sweeps(script: Script) -> None:
 
 def test_dead_bundle_is_told_to_the_store_even_after_an_outage(script: Script) -> None:
     other = TaskKey("j", 1, 1, Covariance.FULL_TIED)
-    script.dead = [
+    dead = script.dead = [
         DeadBundle(Bundle("j", (KEY,)), "No memory."),
         DeadBundle(Bundle("j", (other,)), "No disk."),
     ]
@@ -236,8 +240,13 @@ def test_dead_bundle_is_told_to_the_store_even_after_an_outage(script: Script) -
     one = scheduler(script)
     with pytest.raises(StoreUnavailable):
         one.sweep()
+    assert script.forgotten == []
+    # Another scheduler sweeps by now, and could not be handed them before this one goes.
+    script.held_by_others = {"sweep:q"}
     script.trouble.clear()
-    one.sweep()
+    assert not one.sweep()
+    assert script.forgotten == dead
+    script.held_by_others = set()
     one.sweep()
     assert script.failed == [
         ((KEY,), "Given up after 4 deliveries: No memory."),
