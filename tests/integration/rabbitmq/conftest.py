@@ -16,8 +16,8 @@ from services.core.clock import utc_now
 from services.core.jobs import Job
 from services.core.settings import Settings
 from tests.integration.jobs.conftest import PATIENCE_SECONDS, CountedFit, Service, until
+from tests.servers.fixtures import provided
 from tests.servers.rabbitmq import RabbitMQ
-from tests.servers.server import ServerMissing
 
 __all__ = ["CountedFit", "RabbitService"]
 
@@ -58,10 +58,7 @@ class RabbitService(Service):
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A broker of these tests alone, which runs when a test begins."""
     server = RabbitMQ(tmp_path_factory.mktemp("servers"))
-    try:
-        server.start()
-    except ServerMissing as error:
-        pytest.skip(f"needs a RabbitMQ to stop and start: {error}")
+    provided(server)
     yield server
     server.stop()
 

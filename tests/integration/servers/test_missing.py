@@ -11,6 +11,7 @@ import pytest
 
 from tests.servers import rabbitmq
 from tests.servers.debian import install_package
+from tests.servers.fixtures import provided
 from tests.servers.fleet import Servers
 from tests.servers.mongodb import MongoDB
 from tests.servers.ports import choose_ports
@@ -19,6 +20,24 @@ from tests.servers.seaweedfs import SeaweedFS
 from tests.servers.server import ServerFailed, ServerMissing
 
 NOWHERE = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_a_server_that_is_missing_skips_at_home_and_fails_in_ci(
+    ci: str, outcome: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="mongodb is needed"):
+        provided(MongoDB(tmp_path))
+
+
+def test_no_test_skips_for_want_of_a_server_without_asking_whether_it_is_in_ci() -> None:
+    for file in Path(__file__).parents[2].rglob("*.py"):
+        code = file.read_text()
+        if "except ServerMissing" in code or "except (ServerMissing" in code:
+            assert "pytest.skip(" not in code or 'os.environ.get("CI")' in code, file
 
 
 @pytest.mark.parametrize("kind", [MongoDB, SeaweedFS])
