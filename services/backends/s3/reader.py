@@ -103,20 +103,24 @@ class S3Reader(io.RawIOBase):
         return self._window[within:]
 
     def _fetch(self, start: int, size: int) -> bytes:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                data = self._get(f"bytes={start}-{start + size - 1}")
-                break
-            except _BROKEN_OFF as error:
-                # The client repeats requests, but not answers that break off.
-                if attempt == _ATTEMPTS:
-                    raise unavailable(
-                        self._bucket, f"breaks off its answers ({type(error).__name__})."
-                    ) from error
+        # Also for what shows only when the body is read, such as a checksum that is not right.
+        with translated(self._bucket, self._key):
+            data = self._get_all(f"bytes={start}-{start + size - 1}")
         if len(data) != size:
             raise damaged(self._key)
         self._verify(start, data)
         return data
+
+    def _get_all(self, byte_range: str) -> bytes:
+        for _ in range(1, _ATTEMPTS):
+            try:
+                return self._get(byte_range)
+            except _BROKEN_OFF:
+                continue  # the client repeats requests, but not answers that break off
+        try:
+            return self._get(byte_range)
+        except _BROKEN_OFF as error:
+            raise unavailable(self._bucket, f"breaks off its answers ({type(error).__name__}).") from error
 
     def _get(self, byte_range: str) -> bytes:
         with translated(self._bucket, self._key):

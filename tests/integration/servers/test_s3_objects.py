@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, Self
 
 import boto3
 import numpy as np
 import pyarrow as pa
 import pytest
-from botocore.exceptions import ClientError, IncompleteReadError
+from botocore.exceptions import (
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+)
 from pyarrow import parquet
 
 from services.backends.s3 import S3Objects
@@ -226,6 +232,43 @@ def test_an_object_that_changes_while_it_is_read_is_told(objects: S3Objects) -> 
         objects.delete(KEY)
         with pytest.raises(NotFound):
             file.read(10)
+
+
+class BodyThatFails:
+    """An answer's body that raises this when it is read."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None: ...
+
+    def read(self) -> bytes:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (FlexibleChecksumError(error_msg="Expected checksum hunter2"), DataLoss),
+        (ReadTimeoutError(endpoint_url="http://hunter2"), ObjectsUnavailable),
+        (HTTPClientError(error="hunter2"), ObjectsUnavailable),
+    ],
+)
+def test_what_fails_while_a_body_is_read_is_told_in_our_words(
+    objects: S3Objects, error: Exception, told: type[Exception]
+) -> None:
+    objects.put(KEY, [b"abc"])
+
+    def fail(parsed: dict[str, Any], **_event: Any) -> None:
+        parsed["Body"] = BodyThatFails(error)
+
+    after(objects, "GetObject", fail, "after-call")
+    with pytest.raises(told) as caught:
+        read(objects)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("failures", [2, 3])
