@@ -11,7 +11,13 @@ import pika  # type: ignore[import-untyped]
 import structlog
 
 from services.backends.rabbitmq.link import Link, resolve
-from services.backends.rabbitmq.messages import BundleMessage, DamagedMessage, damaged_copy, why_dead
+from services.backends.rabbitmq.messages import (
+    BundleMessage,
+    DamagedMessage,
+    damaged_copy,
+    was_rejected,
+    why_dead,
+)
 from services.backends.rabbitmq.outbox import Outbox
 from services.core.errors import QueueUnavailable
 from services.core.ports import DeadBundle
@@ -123,7 +129,7 @@ class DeadBundleReader:
                 DeadBundle(
                     message.bundle,
                     why_dead(message, properties),
-                    was_rejected=bool(message.reason),
+                    was_rejected=was_rejected(message, properties),
                     receipt=(channel, method.delivery_tag),
                 )
             )

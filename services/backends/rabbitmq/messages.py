@@ -21,6 +21,7 @@ __all__ = [
     "damaged_copy",
     "event_message",
     "read_event",
+    "was_rejected",
     "why_dead",
 ]
 
@@ -38,6 +39,8 @@ _REDELIVERED = "kmeans-redelivered"
 # Milliseconds since 1970-01-01 UTC: AMQP's own timestamp has whole seconds.
 _PUBLISHED = "kmeans-published"
 _TRACEPARENT = "traceparent"
+# The broker's word for a message that was returned too often.
+_DELIVERY_LIMIT = "delivery_limit"
 
 
 class DamagedMessage(ValueError):
@@ -131,17 +134,30 @@ class BundleMessage:
         return cls(bundle, failures + returns, reason, redelivered or headers.get(_REDELIVERED) is True)
 
 
+def was_rejected(message: BundleMessage, properties: Any) -> bool:
+    """Whether a bundle is in the dead-letter queue by the word of a worker, not by the broker's alone.
+
+    What expired there, or was too much for the queue, failed nowhere.
+    """
+    return bool(message.reason) and _cause_of_death(properties) in {None, _DELIVERY_LIMIT}
+
+
 def why_dead(message: BundleMessage, properties: Any) -> str:
     """Why a bundle is in the dead-letter queue, as far as its headers tell; a sentence."""
-    deaths = (properties.headers or {}).get("x-death") or [{}]
-    cause = deaths[0].get("reason") if isinstance(deaths[0], dict) else None
+    cause = _cause_of_death(properties)
     if cause is None:
         return message.reason or "no reason was given."
-    if cause == "delivery_limit":
+    if cause == _DELIVERY_LIMIT:
         known = "the workers that had it died, lost their connection or did not acknowledge it in time."
     else:
         known = f"the broker dead-lettered it ({cause})."
     return f"{known} Before that, a worker said: {message.reason}" if message.reason else known
+
+
+def _cause_of_death(properties: Any) -> object:
+    """Why the broker dead-lettered it; None when a worker put it there."""
+    deaths = (properties.headers or {}).get("x-death") or [{}]
+    return deaths[0].get("reason") if isinstance(deaths[0], dict) else None
 
 
 def damaged_copy(exchange: str, routing_key: str, body: bytes, properties: Any, reason: str) -> Outgoing:

@@ -9,8 +9,9 @@
 | `PREFIX.damaged.v1` | quorum queue    | messages that nobody can read, for people; bounded     |
 
 Arguments of a queue never change, so the names carry a version: other arguments get another one. What an
-operator may want to tune (lengths, times to live, a lower delivery limit) is left to policies, which a
-broker combines with these arguments by taking the stricter of both.
+operator may want to tune (lengths, a lower delivery limit, how long damaged messages are kept) is left to
+policies, which a broker combines with these arguments by taking the stricter of both. Bundles need no time to
+live: they wait as long as it takes, and one that expired would only be published again.
 
 A broker that crashes within seconds of the very first declaration may forget which log belongs to a quorum
 queue: RabbitMQ writes that down late (seen with 3.10). It then begins a new, empty log for which it elects

@@ -208,6 +208,18 @@ def test_rejections_and_deaths_count_together(
     assert dead.was_rejected
 
 
+@pytest.mark.parametrize("headers", [{}, {"kmeans-failures": 1, "kmeans-reason": "no memory."}])
+def test_a_bundle_that_expired_has_not_failed(
+    queue: RabbitQueue, channel: BlockingChannel, prefix: str, headers: dict[str, Any]
+) -> None:
+    body = b'{"version": 1, "job": "a", "tasks": ["0-1-full-tied"]}'
+    expiring = pika.BasicProperties(headers=headers, expiration="1")
+    channel.basic_publish("", f"{prefix}.bundles.v1", body, expiring)
+    (dead,) = queue.receive_dead_bundles(LONG)
+    assert "expired" in dead.reason
+    assert not dead.was_rejected
+
+
 def test_a_bundle_handed_back_counts_nothing_and_reaches_other_workers(
     queue: RabbitQueue, open_another: Callable[..., RabbitQueue]
 ) -> None:
