@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from tests.manifests.rendering import Object, of_kind, pods
@@ -29,12 +30,14 @@ class Place:
     Attributes:
         labels: of the pod; namespace_labels those of its namespace. Neither: outside of the cluster.
         ports: by name.
+        address: of what is not a pod; of one without, every block of addresses is taken to hold it.
     """
 
     name: str
     ports: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    address: str = ""
     is_ours: bool = False
 
 
@@ -127,7 +130,7 @@ def _is_peer(described: Mapping[str, Any], peer: Place) -> bool:
     if "ipBlock" in described:
         # Whether pods count as addresses, too, is left to the network plug-in: the careful reading is that
         # they do.
-        return True
+        return not peer.address or _is_within(described["ipBlock"], peer.address)
     if "namespaceSelector" in described:
         in_namespace = bool(peer.namespace_labels) and matches(
             described["namespaceSelector"], peer.namespace_labels
@@ -135,3 +138,10 @@ def _is_peer(described: Mapping[str, Any], peer: Place) -> bool:
     else:
         in_namespace = peer.is_ours
     return in_namespace and matches(described.get("podSelector") or {}, peer.labels)
+
+
+def _is_within(block: Mapping[str, Any], address: str) -> bool:
+    found = ip_address(address)
+    return found in ip_network(block["cidr"]) and not any(
+        found in ip_network(left_out) for left_out in block.get("except") or ()
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 from services.backends.rabbitmq.topology import Topology
 from tests.manifests.arrows import matches
+from tests.manifests.rabbitmq_series import PATH, SERIES
 from tests.manifests.rendering import K8S, Object, named, of_kind, pods
 
 Objects = tuple[Object, ...]
@@ -113,7 +114,6 @@ def test_the_scaler_and_the_alerts_look_at_queues_that_exist(objects: Objects) -
     for scaler in of_kind(objects, "ScaledObject"):
         for trigger in scaler["spec"]["triggers"]:
             assert trigger["metadata"]["queueName"] == topology.bundles
-            assert named(objects, "TriggerAuthentication", trigger["authenticationRef"]["name"])
     watched = set()
     for rules in of_kind(objects, "PrometheusRule"):
         text = str([rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]])
@@ -133,8 +133,6 @@ def test_what_is_scraped_are_ports_of_the_pods(objects: Objects) -> None:
 
 
 def test_where_alerts_look_at_rabbitmq_its_queues_are_scraped(objects: Objects) -> None:
-    # Of RabbitMQ's documentation: the series of a queue are told by family, and nowhere but at this path.
-    families = {"queue_coarse_metrics", "queue_consumer_count"}
     asked = [
         endpoint
         for monitor in of_kind(objects, "PodMonitor")
@@ -145,8 +143,8 @@ def test_where_alerts_look_at_rabbitmq_its_queues_are_scraped(objects: Objects) 
     alerts = "rabbitmq_detailed_" in str(of_kind(objects, "PrometheusRule"))
     assert len(asked) == alerts, "alerts that look at nothing, or figures that nobody looks at"
     for each in asked:
-        assert each.get("path", each.get("metricsPath")) == "/metrics/detailed"
-        assert set(each["params"]["family"]) == families
+        assert each.get("path", each.get("metricsPath")) == PATH
+        assert set(each["params"]["family"]) == set(SERIES)
 
 
 def test_that_nobody_scrapes_the_queues_is_an_alert_itself(rendered: Rendered) -> None:
@@ -159,7 +157,8 @@ def test_that_nobody_scrapes_the_queues_is_an_alert_itself(rendered: Rendered) -
         rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]
     }
     unseen = expressions.pop("KMeansQueuesUnseen")
-    looked_at = {name for text in expressions.values() for name in re.findall(r"rabbitmq_detailed_\w+", text)}
+    looked_at = {name for text in expressions.values() for name in re.findall(r"rabbitmq_\w+", text)}
+    assert looked_at <= set().union(*SERIES.values()), "what RabbitMQ does not tell"
     # The messages that are ready come with all messages, of the same family.
     for name in looked_at - {"rabbitmq_detailed_queue_messages_ready"}:
         assert f"absent({name}{{" in unseen

@@ -23,9 +23,11 @@ CLIENT = Place("client", {}, {}, {"kubernetes.io/metadata.name": "science", "kme
 STRANGERS = (
     other("stranger", "elsewhere", {"web": 443, "grpc": GRPC}, **{"app.kubernetes.io/name": "kmeans"}),
     other("node-agent", "kube-system", {"web": 443}),
-    Place("internet", {"web": 80, "mail": 25}),
+    Place("internet", {"web": 80, "mail": 25}, address="203.0.113.80"),
+    # Whoever reaches it has the rights of the node.
+    Place("metadata", {"web": 80, "tls": 443}, address="169.254.169.254"),
 )
-EXTERNAL = Place("servers", {"mongodb": 27017, "amqps": 5671, "s3": 443, "amqp": 5672})
+EXTERNAL = Place("servers", {"mongodb": 27017, "amqps": 5671, "s3": 443, "amqp": 5672}, address="203.0.113.7")
 INGRESS = other("ingress", "ingress-nginx")
 PROMETHEUS = other("prometheus", "monitoring", {"web": 9090})
 KEDA = other("keda", "keda", {"metrics": 8080}, app="keda-operator")
