@@ -46,6 +46,8 @@ def _timed(call: _Call, backend: str, operation: str, instruments: Instruments, 
     name = f"{backend}.{operation}"
 
     def observed(*arguments: Any, **options: Any) -> Any:
+        # Before there is any: a series that begins with its first failure has not risen, for Prometheus.
+        failures = instruments.call_failures.labels(backend, operation)
         began = time.perf_counter()
         try:
             if not tracing.is_within():
@@ -54,7 +56,7 @@ def _timed(call: _Call, backend: str, operation: str, instruments: Instruments, 
             with tracing.within(name, SpanKind.CLIENT):
                 return call(*arguments, **options)
         except Unavailable:
-            instruments.call_failures.labels(backend, operation).inc()
+            failures.inc()
             raise
         finally:
             instruments.call_seconds.labels(backend, operation).observe(time.perf_counter() - began)

@@ -67,7 +67,6 @@ class Census(Collector):
     ) -> None:
         """Say nothing before `note(True)`."""
         self._store = store
-        self._instruments = instruments
         self._interval_seconds = interval_seconds
         self._clock = clock
         self._seconds = seconds
@@ -77,6 +76,8 @@ class Census(Collector):
         self._thread: threading.Thread | None = None
         self._held_at: float | None = None
         self._counts: Counts | None = None
+        # Asked at each scrape: a sweep that hangs says nothing any more.
+        instruments.sweeping.set_function(lambda: float(self._holds()))
 
     def note(self, holds: bool) -> None:
         """Hear whether this process has the lease of the sweep; the first time, begin to count."""
@@ -87,7 +88,6 @@ class Census(Collector):
             if holds and self._thread is None and not self._stopping.is_set():
                 self._thread = threading.Thread(target=self._run, name="census", daemon=True)
                 self._thread.start()
-        self._instruments.sweeping.set(int(holds))
 
     def stop(self) -> None:
         """Count no more. Idempotent; one look that hangs ends with the process."""

@@ -135,9 +135,13 @@ class ObservedStore(ObservedCalls):
 
     def acquire_lease(self, name: str, holder: str, until: datetime, now: datetime) -> bool:
         """Notice who sweeps."""
-        got: bool = self._call["acquire_lease"](name, holder, until, now)
-        if name.startswith(_SWEEP):
-            self._on_sweep(got)
+        got = False
+        try:
+            got = bool(self._call["acquire_lease"](name, holder, until, now))
+        finally:
+            # Who cannot ask for the lease does not sweep, either.
+            if name.startswith(_SWEEP):
+                self._on_sweep(got)
         return got
 
     def _written(self, outcomes: Any) -> None:

@@ -13,7 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.core.errors import FailedPrecondition
-from services.telemetry.labels import LABELS
+from services.telemetry.labels import LABELS, METHODS
 from services.telemetry.observation import Observation
 from tests.integration.jobs.conftest import until
 from tests.integration.telemetry.conftest import PATIENCE_SECONDS, Observed
@@ -109,6 +109,22 @@ def test_calls_are_counted_by_method_and_code(embedded: Observed, call: grpc.Cha
     assert value(gateway, "kmeans_rpcs_total", method="JobService/GetJob", code="NOT_FOUND") == 1
     assert value(gateway, "kmeans_rpcs_total", method="JobService/WatchJob", code="INVALID_ARGUMENT") == 1
     assert value(gateway, "kmeans_rpcs_total", method="other", code="UNIMPLEMENTED") == 3
+
+
+def test_what_is_an_alert_when_it_happens_once_is_told_before_it_happens(embedded: Observed) -> None:
+    """Prometheus sees a rise between two values: a series that begins with 1 has none."""
+    told = scrape(embedded.gateway)
+    mistakes = {
+        (sample.labels["method"], sample.labels["code"]): sample.value
+        for sample in told["kmeans_rpcs"].samples
+    }
+    assert mistakes == {
+        (method, code): 0 for method in METHODS for code in ("INTERNAL", "UNKNOWN", "DATA_LOSS")
+    }
+    embedded.run_job(max_k=1)
+    failures = scrape(embedded.scheduler)["kmeans_backend_call_failures"].samples
+    assert {sample.value for sample in failures} == {0}
+    assert {"acquire_lease", "publish_bundles"} <= {sample.labels["operation"] for sample in failures}
 
 
 def test_a_watch_that_is_left_is_a_stream_less(embedded: Observed, call: grpc.Channel) -> None:
