@@ -27,10 +27,11 @@ def install_package(package: str) -> None:
         _run(package, ["apt-get", "--quiet", "--quiet", *arguments])
 
 
-def unpack_package(package: str, folder: Path, *, beside: Sequence[str] = ()) -> Path:
+def unpack_package(package: str, folder: Path, *, beside: Sequence[str] = (), is_alone: bool = False) -> Path:
     """Unpack a package and whatever of its dependencies is missing into `folder`; needs no root.
 
-    `beside` names those that must lie beside it, even if the machine has them elsewhere.
+    `beside` names those that must lie beside it, even if the machine has them elsewhere. What is wanted of
+    it may need none of them: then `is_alone` leaves them where they are.
 
     Returns the folder, in which `usr/bin` and `usr/lib` are as they would be under `/`. ServerMissing with a
     sentence when it cannot be done.
@@ -41,7 +42,10 @@ def unpack_package(package: str, folder: Path, *, beside: Sequence[str] = ()) ->
     print(f"Unpacking the Debian package {package} into {folder} (once)", file=sys.stderr, flush=True)
     archives = folder / "archives"
     archives.mkdir(parents=True, exist_ok=True)
-    wanted = sorted({package, *beside, *_missing_packages(package)})
+    if os.geteuid() == 0:
+        # Only root can; a machine that was never asked for its packages knows of none.
+        _run(package, ["apt-get", "--quiet", "--quiet", "update"])
+    wanted = sorted({package, *beside, *([] if is_alone else _missing_packages(package))})
     _run(package, ["apt-get", "--quiet", "--quiet", "download", *wanted], archives)
     for archive in sorted(archives.glob("*.deb")):
         _run(package, ["dpkg-deb", "--extract", str(archive), str(folder)])

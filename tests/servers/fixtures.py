@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
 from tests.servers.fleet import Servers, shared_servers
+from tests.servers.promtool import provide_promtool
 from tests.servers.server import Server, ServerFailed, ServerMissing
 
-__all__ = ["mongodb_url", "provided", "rabbitmq_url", "s3_url", "servers"]
+__all__ = ["mongodb_url", "promtool", "provided", "rabbitmq_url", "s3_url", "servers"]
 
 
 @pytest.fixture(scope="session")
@@ -45,16 +47,29 @@ def s3_url(servers: Servers) -> Iterator[str]:
     yield from _url(servers.s3)
 
 
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """The path of Prometheus's own judge of rules."""
+    try:
+        return provide_promtool()
+    except ServerMissing as error:
+        _do_without("promtool", error)
+
+
 def provided(server: Server) -> Server:
     """Start it and return it; skip, or in CI fail, when it cannot be had."""
     try:
         server.start()
     except (ServerMissing, ServerFailed) as error:
         # A server that is there and does not start is a mistake at home, too.
-        if (isinstance(error, ServerFailed) and server.is_ours) or os.environ.get("CI"):
-            pytest.fail(f"{server.name} is needed. {error}", pytrace=False)
-        pytest.skip(f"{server.name} is needed. {str(error).splitlines()[0]}")
+        _do_without(server.name, error, is_mistake=isinstance(error, ServerFailed) and server.is_ours)
     return server
+
+
+def _do_without(name: str, error: Exception, *, is_mistake: bool = False) -> NoReturn:
+    if is_mistake or os.environ.get("CI"):
+        pytest.fail(f"{name} is needed. {error}", pytrace=False)
+    pytest.skip(f"{name} is needed. {str(error).splitlines()[0]}")
 
 
 def _url(server: Server) -> Iterator[str]:
