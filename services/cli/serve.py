@@ -65,7 +65,7 @@ def serve(name: str, settings: Settings, start: Start, *, awaits_servers: bool =
     """
     configure_logs(settings.log_level, settings.log_format)
     _check_shared(name, settings)
-    with open_telemetry(name, settings) as telemetry, _health(settings) as health:
+    with open_telemetry(name, settings) as telemetry, _health(settings, telemetry) as health:
         _serve(_log.bind(service=name), settings, start, health, telemetry, awaits_servers=awaits_servers)
 
 
@@ -114,12 +114,12 @@ def _serve(
 
 
 @contextmanager
-def _health(settings: Settings) -> Iterator[HealthServer | None]:
+def _health(settings: Settings, telemetry: Telemetry) -> Iterator[HealthServer | None]:
     """Answers probes from before the servers are awaited until the process ends."""
     if settings.health_address is None:
         yield None
         return
-    health = HealthServer()
+    health = HealthServer(on_ready=telemetry.ready)
     try:
         port = health.start(settings.health_address)
         _log.info("health is told", address=settings.health_address, port=port)

@@ -39,8 +39,18 @@ _log = structlog.get_logger("health")
 class HealthServer:
     """Alive and not ready from `start`; what it says follows from `watch` on, until `stop`."""
 
-    def __init__(self, *, interval_seconds: float = 5.0, patience_seconds: float = 10.0) -> None:
-        """Look every `interval_seconds`; a server that takes longer than the patience does not answer."""
+    def __init__(
+        self,
+        *,
+        interval_seconds: float = 5.0,
+        patience_seconds: float = 10.0,
+        on_ready: Callable[[bool], None] = lambda is_ready: None,
+    ) -> None:
+        """Look every `interval_seconds`; a server that takes longer than the patience does not answer.
+
+        `on_ready` is told whether the process is ready, at first and at every change.
+        """
+        self._on_ready = on_ready
         self._interval_seconds = interval_seconds
         self._patience_seconds = patience_seconds
         self._ending = threading.Event()
@@ -131,6 +141,7 @@ class HealthServer:
                 return
             _log.info("health changed", **said)
             self._said = said
+            self._on_ready(said[READINESS])
             for service, is_serving in (*said.items(), ("", said[READINESS])):
                 self._health.set(service, serving=is_serving)
 

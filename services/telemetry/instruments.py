@@ -38,6 +38,9 @@ class Instruments:
         Info("kmeans_build", "What runs here.", registry=self.registry).info(
             {"service": service, "version": _version()}
         )
+        self.ready = self._gauge(
+            "ready", "1 while the servers behind it answer and it was not asked to end.", "service"
+        )
         # The front door
         self.rpcs = self._counter("rpcs", "Calls that ended, by method and status code.", "method", "code")
         self.rpc_seconds = self._histogram(

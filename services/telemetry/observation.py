@@ -27,6 +27,7 @@ class Observation:
 
     def __init__(self, service: str, tracing: Tracing | None = None) -> None:
         """Observe a process of this name."""
+        self._service = service
         self.instruments = Instruments(service)
         self.tracing = tracing or Tracing()
         self._server = MetricsServer(self.instruments.registry)
@@ -35,6 +36,10 @@ class Observation:
     def serve(self, address: str) -> int:
         """Tell the metrics on HOST:PORT; return the port. Raises FailedPrecondition when that is taken."""
         return self._server.start(address)
+
+    def ready(self, is_ready: bool) -> None:
+        """Tell whether the process is ready, as its probes are told."""
+        self.instruments.ready.labels(self._service).set(int(is_ready))
 
     def store(self, store: Store) -> Store:
         """The same store, observed."""

@@ -45,6 +45,11 @@ class Telemetry:
         """The kernel to compute with."""
         return fit if self._observation is None else self._observation.fit(fit)
 
+    def ready(self, is_ready: bool) -> None:
+        """Tell whether the process is ready."""
+        if self._observation is not None:
+            self._observation.ready(is_ready)
+
     @property
     def interceptors(self) -> tuple[grpc.ServerInterceptor, ...]:
         """What is to surround the gateway's own interceptors."""

@@ -6,6 +6,7 @@ import re
 import secrets
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,22 +131,37 @@ def health(address: str, service: str) -> int | None:
             return None
 
 
+def readiness(address: str) -> list[str]:
+    """What Prometheus is told of it."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_SECONDS) as answer:
+        lines = answer.read().decode().splitlines()
+    return [line for line in lines if line.startswith("kmeans_ready")]
+
+
 @pytest.mark.parametrize("service", ["gateway", "scheduler", "worker"])
 def test_a_service_with_its_servers_is_ready(shared: Shared, service: str) -> None:
-    address = f"127.0.0.1:{choose_ports([service])[service]}"
+    ports = choose_ports(["health", "metrics"])
+    address = f"127.0.0.1:{ports['health']}"
+    shared.variables["KMEANS_METRICS_ADDRESS"] = f"127.0.0.1:{ports['metrics']}"
     own = ["--address", "127.0.0.1:0"] if service == "gateway" else []
     process = shared.serve(service, *own, health_address=address)
     await_that(lambda: health(address, "readiness") == SERVING, "it to be ready")
     assert health(address, "liveness") == SERVING
+    assert readiness(shared.variables["KMEANS_METRICS_ADDRESS"]) == [
+        f'kmeans_ready{{service="{service}"}} 1.0'
+    ]
     assert end(process) == 0
 
 
 def test_a_service_without_its_servers_is_alive_and_not_ready(shared: Shared) -> None:
-    address = f"127.0.0.1:{choose_ports(['worker'])['worker']}"
+    ports = choose_ports(["health", "metrics"])
+    address = f"127.0.0.1:{ports['health']}"
+    shared.variables["KMEANS_METRICS_ADDRESS"] = f"127.0.0.1:{ports['metrics']}"
     shared.queue_url = "amqp://someone:hunter2@127.0.0.1:1/"
     process = shared.serve("worker", health_address=address, until="waiting for a server")
     assert health(address, "liveness") == SERVING
     assert health(address, "readiness") == NOT_SERVING
+    assert readiness(shared.variables["KMEANS_METRICS_ADDRESS"]) == ['kmeans_ready{service="worker"} 0.0']
     assert end(process) == 0
 
 

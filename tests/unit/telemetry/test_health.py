@@ -74,6 +74,23 @@ def test_readiness_follows_the_servers_and_liveness_does_not(server: HealthServe
     probe.awaits(READINESS, SERVING)
 
 
+def test_whoever_tells_metrics_hears_what_probes_are_told() -> None:
+    heard: list[bool] = []
+    ready = threading.Event()
+
+    def hear(is_ready: bool) -> None:
+        heard.append(is_ready)
+        if is_ready:
+            ready.set()
+
+    server = HealthServer(interval_seconds=0.01, on_ready=hear)
+    assert heard == [False]
+    server.watch(lambda: True, answers)
+    assert ready.wait(PATIENCE_SECONDS)
+    server.stop()
+    assert heard[-1] is False
+
+
 def test_a_server_that_hangs_is_one_that_does_not_answer(server: HealthServer, probe: Probe) -> None:
     hang, released = threading.Event(), threading.Event()
 
