@@ -1,14 +1,16 @@
-"""RabbitMQ with its management plugin: where KEDA reads how much there is to do."""
+"""RabbitMQ with its management and its exporter: where KEDA and Prometheus read how much there is to do."""
 
 from __future__ import annotations
 
 import json
 import urllib.request
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from services.backends.rabbitmq.topology import Topology
+from tests.manifests.rabbitmq_series import PATH
 from tests.servers.ports import HOST
 from tests.servers.rabbitmq import RabbitMQ
 
@@ -31,9 +33,9 @@ class QueueDepth:
 
 
 class ManagedRabbitMQ(RabbitMQ):
-    """A private node whose management answers on a port of its own."""
+    """A private node whose management and exporter answer on ports of their own."""
 
-    port_names = (*RabbitMQ.port_names, "management")
+    port_names = (*RabbitMQ.port_names, "management", "exporter")
 
     def depth(self) -> QueueDepth:
         """Of the bundle queue, by the request that KEDA's rabbitmq scaler makes with `protocol: http`.
@@ -49,8 +51,18 @@ class ManagedRabbitMQ(RabbitMQ):
             queue = json.load(answer)
         return QueueDepth(queue.get("messages_ready", 0), queue.get("messages_unacknowledged", 0))
 
+    def exported(self, families: Iterable[str]) -> str:
+        """What Prometheus is told of single queues, by the request that it makes."""
+        query = urlencode([("family", family) for family in families])
+        with urllib.request.urlopen(
+            f"http://{HOST}:{self.port('exporter')}{PATH}?{query}", timeout=_SECONDS
+        ) as answer:
+            return str(answer.read().decode())
+
     def _write_files(self) -> None:
         super()._write_files()
-        (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+        (self.folder / "enabled_plugins").write_text("[rabbitmq_management, rabbitmq_prometheus].\n")
+        listeners = (("management", "management"), ("prometheus", "exporter"))
         with (self.folder / "rabbitmq.conf").open("a") as settings:
-            settings.write(f"management.tcp.ip = {HOST}\nmanagement.tcp.port = {self.port('management')}\n")
+            for plugin, name in listeners:
+                settings.write(f"{plugin}.tcp.ip = {HOST}\n{plugin}.tcp.port = {self.port(name)}\n")
