@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask for what the services tell: names, labels and values."""
+"""Alerts and dashboard ask for what the services and RabbitMQ tell: names, labels and values."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any, cast
 
 import yaml
 
+from services.backends.rabbitmq.topology import Topology
 from services.core.ports import Store
 from services.telemetry.labels import LABELS
 from services.telemetry.observation import Observation
+from tests.manifests.rabbitmq_series import SERIES
 from tests.manifests.rendering import K8S, of_kind, render
 
 COMPONENT = K8S / "components" / "prometheus"
 # Given by Prometheus, or by whoever scrapes, to every series.
 _SCRAPED = {"pod", "job", "le"}
-_SELECTOR = re.compile(r"\b((?:kmeans|process)_\w+)(?:\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b((?:kmeans|process|rabbitmq)_\w+)(?:\{([^}]*)\})?")
+_QUEUES = Topology("kmeans", 3)
+_VALUES = {**LABELS, "queue": frozenset({_QUEUES.bundles, _QUEUES.dead, _QUEUES.damaged})}
 _MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 
 
@@ -36,7 +40,7 @@ def series() -> dict[str, set[str]]:
         "kmeans_build_info": {"service", "version"},
         "kmeans_jobs": {"state"},
         "kmeans_tasks": {"state"},
-    }
+    } | {name: {"queue"} for names in SERIES.values() for name in names}
     for metric in vars(observation.instruments).values():
         if hasattr(metric, "_labelnames"):
             labels = set(metric._labelnames)
@@ -50,8 +54,8 @@ def series() -> dict[str, set[str]]:
 
 
 def rules() -> list[dict[str, Any]]:
-    loaded = yaml.safe_load((COMPONENT / "service-alerts.yaml").read_text())
-    return [rule for group in loaded["spec"]["groups"] for rule in group["rules"]]
+    loaded = [yaml.safe_load(file.read_text()) for file in COMPONENT.glob("*alerts.yaml")]
+    return [rule for each in loaded for group in each["spec"]["groups"] for rule in group["rules"]]
 
 
 def dashboard() -> dict[str, Any]:
@@ -82,9 +86,9 @@ def test_every_series_asked_for_is_told_with_these_labels_and_values() -> None:
             asked.add(re.sub(r"_(bucket|sum|count)$", "", name))
             for label, operator, value in _MATCHER.findall(matchers):
                 assert label in told[name] | _SCRAPED, f"{name} has no {label}"
-                if label in LABELS:
+                if label in _VALUES:
                     matching = re.compile(value) if "~" in operator else re.compile(re.escape(value))
-                    assert any(matching.fullmatch(known) for known in LABELS[label]), f"{label}={value}"
+                    assert any(matching.fullmatch(known) for known in _VALUES[label]), f"{label}={value}"
         grouped = {
             label.strip()
             for labels in re.findall(r"by \(([^)]*)\)", expression)
@@ -154,3 +158,32 @@ def test_promtool_takes_the_panels(promtool: str, tmp_path: Path) -> None:
     command = [promtool, "check", "rules", "--lint-fatal", str(file)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_no_worker_is_a_figure_and_not_a_gap(promtool: str, tmp_path: Path) -> None:
+    asked = [expression for expression in panel_expressions() if 'service="worker"' in expression]
+    assert asked
+    none = {"labels": "{}", "value": 0}
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": 'kmeans_build_info{service="gateway"}', "values": "1x5"}],
+        "promql_expr_test": [{"expr": each, "eval_time": "5m", "exp_samples": [none]} for each in asked],
+    }
+    file = tmp_path / "test.yaml"
+    file.write_text(yaml.safe_dump({"tests": [case]}))
+    command = [promtool, "test", "rules", str(file)]
+    tested = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_the_dashboard_shows_the_queues_that_matter() -> None:
+    shown = {
+        (name, queue)
+        for expression in panel_expressions()
+        for name, queue in re.findall(r'(rabbitmq_\w+)\{queue="([^"]+)"\}', expression)
+    }
+    assert shown >= {
+        ("rabbitmq_detailed_queue_messages_ready", _QUEUES.bundles),
+        ("rabbitmq_detailed_queue_messages_unacked", _QUEUES.bundles),
+        ("rabbitmq_detailed_queue_messages", _QUEUES.dead),
+    }
