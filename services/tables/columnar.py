@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO
@@ -70,7 +70,9 @@ def _open(source: BinaryIO, texts: Sequence[str] = ()) -> Any:
     return parquet.ParquetFile(source, read_dictionary=texts, buffer_size=_BUFFER_BYTES, pre_buffer=False)
 
 
-def _read_batches(source: BinaryIO, display_name: str, chosen: list[int], texts: list[str]) -> Iterator[Any]:
+def _read_batches(
+    source: BinaryIO, display_name: str, chosen: list[int], texts: list[str]
+) -> Generator[Any, None, None]:
     with _told_as_refusals(display_name):
         file = _open(source, texts)
         size_bytes = 0

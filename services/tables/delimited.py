@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -68,12 +70,19 @@ def _decode(head: bytes, encoding: Encoding) -> str:
     return text.removeprefix("\ufeff") if encoding is Encoding.UTF_8 else text
 
 
-def _read_batches(text: _Text) -> Iterator[Any]:
+def _read_batches(text: _Text) -> Generator[Any, None, None]:
+    # Arrow reads ahead on a thread of its own. Closing waits for a read under way and lets no other begin:
+    # without it a reader that is left before its end would move `source` below the next one's feet.
+    with closing(
+        open_text(text.source, text.display_name, text.survey.encoding, compressed=text.compressed)
+    ) as stream:
+        stream.read(text.dialect.header_bytes)
+        if stream.peek(1):
+            yield from _read_rows(stream, text)
+
+
+def _read_rows(stream: BufferedReader, text: _Text) -> Iterator[Any]:
     names = [str(number) for number in range(len(text.dialect.names))]
-    stream = open_text(text.source, text.display_name, text.survey.encoding, compressed=text.compressed)
-    stream.read(text.dialect.header_bytes)
-    if not stream.peek(1):
-        return
     ragged: list[Any] = []
 
     def judge(row: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -118,7 +119,8 @@ def _open_rows(source: BinaryIO, display_name: str, stated: TableFormat | None) 
 
 
 def _first_guess(rows: Rows, display_name: str) -> _Layout:
-    first = next(rows.batches(), None)
+    with closing(rows.batches()) as batches:
+        first = next(batches, None)
     if first is None:
         raise refusal(
             Reason.HEADER_ONLY,
@@ -144,8 +146,8 @@ def _parse(rows: Rows, guess: _Layout, display_name: str, destination: Path, max
     missing_counts = [0] * width
     joint = JointMoments(len(correlated))
     row_count = 0
-    with _TableWriter(destination, rows.names, guess) as writer:
-        for batch in rows.batches():
+    with _TableWriter(destination, rows.names, guess) as writer, closing(rows.batches()) as batches:
+        for batch in batches:
             written: list[Any] = []
             numbers = {}
             for index, array in enumerate(batch.columns):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,11 @@ class Rows:
         format: how the bytes are written.
         names: of the columns, checked.
         decimal_mark: point or comma, for cells that are text.
-        batches: starts over and yields Arrow record batches of bounded size, columns in order.
+        batches: starts over and yields Arrow record batches of bounded size, columns in order. All share
+            one source, so each is closed before the next is begun.
     """
 
     format: TableFormat
     names: tuple[str, ...]
     decimal_mark: str
-    batches: Callable[[], Iterator[Any]]
+    batches: Callable[[], Generator[Any, None, None]]
