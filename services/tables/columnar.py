@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 from services.core.datasets import MAX_COLUMNS, TableFormat
 from services.tables import limits
-from services.tables.dialect import check_names
+from services.tables.dialect import check_count, check_names
 from services.tables.refusals import Reason, refusal
 from services.tables.rows import Rows
 
@@ -36,30 +36,33 @@ def open_parquet(source: BinaryIO, display_name: str) -> Rows:
     """
     with _told_as_refusals(display_name):
         file = _open(source)
+        # Before anything is done for each of a million columns.
+        check_count(sum(_PANDAS_INDEX.fullmatch(name) is None for name in file.schema.names), display_name)
         schema = file.schema_arrow
+        all_names, types = schema.names, schema.types
         row_count = file.metadata.num_rows
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
         size_bytes = sum(group.total_byte_size for group in groups)
-    chosen = [index for index, name in enumerate(schema.names) if not _PANDAS_INDEX.fullmatch(name)]
+    chosen = [index for index, name in enumerate(all_names) if not _PANDAS_INDEX.fullmatch(name)]
     if not chosen:
         raise refusal(Reason.EMPTY_FILE, f"'{display_name}' has no columns.")
-    names = check_names([schema.names[index].strip() for index in chosen], display_name)
+    names = check_names([all_names[index].strip() for index in chosen], display_name)
     for name, index in zip(names, chosen, strict=True):
-        if not _is_supported(schema.types[index]):
+        if not _is_supported(types[index]):
             raise refusal(
                 Reason.UNSUPPORTED_TYPE,
-                f"Column '{name}' of '{display_name}' holds {schema.types[index]}, which is neither numbers "
+                f"Column '{name}' of '{display_name}' holds {types[index]}, which is neither numbers "
                 "nor text. Leave it out, or flatten it.",
                 column=name,
             )
-    if row_count * len(schema.names) > limits.MAX_CELLS or size_bytes > limits.MAX_TEXT_BYTES:
+    if row_count * len(all_names) > limits.MAX_CELLS or size_bytes > limits.MAX_TEXT_BYTES:
         raise refusal(
             Reason.TOO_LARGE,
-            f"'{display_name}' unfolds to {row_count} rows of {len(schema.names)} columns in {size_bytes} "
+            f"'{display_name}' unfolds to {row_count} rows of {len(all_names)} columns in {size_bytes} "
             f"bytes; at most {limits.MAX_CELLS} cells and {limits.MAX_TEXT_BYTES} bytes are allowed. Upload "
             "fewer rows or columns.",
         )
-    texts = [schema.names[index] for index in chosen if _is_text(schema.types[index])]
+    texts = [all_names[index] for index in chosen if _is_text(types[index])]
     return Rows(TableFormat.PARQUET, names, ".", partial(_read_batches, source, display_name, chosen, texts))
 
 

@@ -14,7 +14,7 @@ from services.core.errors import InvalidTable
 from services.tables import limits
 from services.tables.refusals import Reason, refusal
 
-__all__ = ["Dialect", "check_names", "read_dialect"]
+__all__ = ["Dialect", "check_count", "check_names", "read_dialect"]
 
 _DELIMITERS = (",", ";", "\t")
 _SAMPLED_ROWS = 500
@@ -93,13 +93,23 @@ def read_dialect(head: str, display_name: str, stated: TableFormat | None, *, is
     return Dialect(delimiter, mark, names, len(head[: start + length].encode()))
 
 
+def check_count(count: int, display_name: str) -> None:
+    """Raise InvalidTable TOO_MANY_COLUMNS for more columns than `MAX_COLUMNS`."""
+    if count > MAX_COLUMNS:
+        raise refusal(
+            Reason.TOO_MANY_COLUMNS,
+            f"'{display_name}' has {count} columns or more; at most {MAX_COLUMNS} are allowed. Leave out "
+            "what is not needed.",
+        )
+
+
 def check_names(names: Sequence[str], display_name: str) -> tuple[str, ...]:
     """Return the names of the columns, which must be few, given, short and different.
 
     Raises:
         InvalidTable: TOO_MANY_COLUMNS, UNNAMED_COLUMN, COLUMN_NAME_TOO_LONG or DUPLICATE_COLUMN.
     """
-    _check_count(len(names), display_name)
+    check_count(len(names), display_name)
     seen: dict[str, int] = {}
     for number, name in enumerate(names, start=1):
         if not name:
@@ -127,15 +137,6 @@ def check_names(names: Sequence[str], display_name: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_count(count: int, display_name: str) -> None:
-    if count > MAX_COLUMNS:
-        raise refusal(
-            Reason.TOO_MANY_COLUMNS,
-            f"'{display_name}' has {count} columns or more; at most {MAX_COLUMNS} are allowed. Leave out "
-            "what is not needed.",
-        )
-
-
 def _clean_name(cell: str) -> str:
     # Spreadsheets break lines in headers; a name has one.
     name = _LINE_BREAK.sub(" ", cell.strip())
@@ -152,7 +153,7 @@ def _read_header(text: str, delimiter: str, display_name: str, *, is_all: bool) 
         header = next(csv.reader(lines, delimiter=delimiter))
     except csv.Error as error:
         raise _refuse_header(text, display_name) from error
-    _check_count(len(header), display_name)
+    check_count(len(header), display_name)
     length = lines.tell()
     ends_open = length == len(text) and text.count('"') % 2 == 1 and any("\n" in cell for cell in header)
     if ends_open or (length == len(text) and not is_all):

@@ -143,3 +143,15 @@ def test_a_failing_disk_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     source = FailingDisk(written(pa.table({"a": [1.0]})))
     with pytest.raises(OSError, match="Input/output error"):
         parse_table(source, "plot.parquet", None, tmp_path / "table.parquet")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("index_count", [0, 2])
+def test_too_many_columns_are_refused_and_the_index_is_none_of_them(
+    parse: Parse, refuse: Refuse, index_count: int
+) -> None:
+    columns = {f"c{number}": [1.0] for number in range(256)}
+    columns |= {f"__index_level_{number}__": [2.0] for number in range(index_count)}
+    assert list(parse(written(pa.table(columns)))[1]) == [f"c{number}" for number in range(256)]
+    refused = refuse(written(pa.table(columns | {"one": [1.0]})))
+    assert refused.reason == Reason.TOO_MANY_COLUMNS
+    assert "257 columns" in str(refused)
