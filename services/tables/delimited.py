@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -30,9 +30,16 @@ _QUOTE_ADVICE = "Perhaps a double quote is not closed in this row or before it."
 
 
 def open_delimited(
-    source: BinaryIO, display_name: str, stated: TableFormat | None, *, compressed: bool
+    source: BinaryIO,
+    display_name: str,
+    stated: TableFormat | None,
+    check_still_wanted: Callable[[], None],
+    *,
+    compressed: bool,
 ) -> Rows:
     """Read the header of a text table and look at all of its text once.
+
+    `check_still_wanted` is called again and again meanwhile; what it raises passes through.
 
     Raises:
         InvalidTable: with the reason and the sentence; see `refusals.Reason`.
@@ -48,7 +55,7 @@ def open_delimited(
     guess = guess_encoding(head, display_name)
     # A hopeless header is refused before a gigabyte is read for nothing.
     dialect = read_dialect(_decode(head, guess), display_name, stated, is_all=is_all)
-    survey = survey_text(source, display_name, compressed=compressed)
+    survey = survey_text(source, display_name, check_still_wanted, compressed=compressed)
     if survey.encoding is not guess:
         dialect = read_dialect(_decode(head, survey.encoding), display_name, stated, is_all=is_all)
     text = _Text(source, display_name, dialect, survey, compressed)

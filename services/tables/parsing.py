@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,7 @@ def parse_table(
     destination: Path,
     *,
     max_rows: int = MAX_ROWS,
+    check_still_wanted: Callable[[], None] = lambda: None,
 ) -> ParsedTable:
     """Parse an upload and write it as Parquet, in memory that does not grow with its size.
 
@@ -63,17 +64,18 @@ def parse_table(
             CSV with commas, semicolons and tabs in any case; a stated TSV has tabs.
         destination: where to write the Parquet file; nothing stays there after an error.
         max_rows: a table of more is refused, as soon as they are read.
+        check_still_wanted: called for each piece that is read; ends the parse by raising.
 
     Raises:
         InvalidTable: the file is refused; `reason` is one of `refusals.Reason`, the message says what is
             wrong, where, and what to do.
     """
-    rows = _open_rows(source, display_name, table_format)
+    rows = _open_rows(source, display_name, table_format, check_still_wanted)
     guess = _first_guess(rows, display_name)
     try:
-        found = _parse(rows, guess, display_name, destination, max_rows)
+        found = _parse(rows, guess, display_name, destination, max_rows, check_still_wanted)
         if found.layout != guess:
-            found = _parse(rows, found.layout, display_name, destination, max_rows)
+            found = _parse(rows, found.layout, display_name, destination, max_rows, check_still_wanted)
     except BaseException:
         destination.unlink(missing_ok=True)
         raise
@@ -97,7 +99,9 @@ class _Found:
     table: ParsedTable
 
 
-def _open_rows(source: BinaryIO, display_name: str, stated: TableFormat | None) -> Rows:
+def _open_rows(
+    source: BinaryIO, display_name: str, stated: TableFormat | None, check_still_wanted: Callable[[], None]
+) -> Rows:
     source.seek(0)
     magic = source.read(4)
     is_parquet = magic == PARQUET
@@ -115,7 +119,8 @@ def _open_rows(source: BinaryIO, display_name: str, stated: TableFormat | None) 
         )
     if is_parquet:
         return open_parquet(source, display_name)
-    return open_delimited(source, display_name, stated, compressed=magic.startswith(GZIP))
+    is_gzip = magic.startswith(GZIP)
+    return open_delimited(source, display_name, stated, check_still_wanted, compressed=is_gzip)
 
 
 def _first_guess(rows: Rows, display_name: str) -> _Layout:
@@ -137,7 +142,14 @@ def _first_guess(rows: Rows, display_name: str) -> _Layout:
     return _Layout(texts, frozenset(empty))
 
 
-def _parse(rows: Rows, guess: _Layout, display_name: str, destination: Path, max_rows: int) -> _Found:
+def _parse(
+    rows: Rows,
+    guess: _Layout,
+    display_name: str,
+    destination: Path,
+    max_rows: int,
+    check_still_wanted: Callable[[], None],
+) -> _Found:
     """Read all rows under a guess of their layout; what is found may differ, then the table is void."""
     width = len(rows.names)
     correlated = guess.correlated(width)
@@ -148,6 +160,7 @@ def _parse(rows: Rows, guess: _Layout, display_name: str, destination: Path, max
     row_count = 0
     with _TableWriter(destination, rows.names, guess) as writer, closing(rows.batches()) as batches:
         for batch in batches:
+            check_still_wanted()
             written: list[Any] = []
             numbers = {}
             for index, array in enumerate(batch.columns):

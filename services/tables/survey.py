@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -60,20 +61,23 @@ def guess_encoding(head: bytes, display_name: str) -> Encoding:
     return Encoding.UTF_8
 
 
-def survey_text(source: BinaryIO, display_name: str, *, compressed: bool) -> Survey:
+def survey_text(
+    source: BinaryIO, display_name: str, check_still_wanted: Callable[[], None], *, compressed: bool
+) -> Survey:
     """Read all the text once: its encoding, its quotes, and whether anything in it forbids to go on.
 
     UTF-16 needs its byte-order mark. What is not UTF-8 is Windows-1252, which gives nearly every byte a
     meaning; so it must hold no control characters, and no UTF-8 before the first byte that is not.
+    `check_still_wanted` is called for each chunk; what it raises passes through.
 
     Raises:
         InvalidTable: BAD_ENCODING, BAD_GZIP, BINARY_FILE, LINE_TOO_LONG or TOO_LARGE, saying the line.
     """
     head = open_bytes(source, display_name, compressed=compressed).read(CHUNK_BYTES)
     if guess_encoding(head, display_name) is Encoding.UTF_16:
-        return _scan(source, display_name, Encoding.UTF_16, compressed)
+        return _scan(source, display_name, Encoding.UTF_16, compressed, check_still_wanted)
     try:
-        return _scan(source, display_name, Encoding.UTF_8, compressed)
+        return _scan(source, display_name, Encoding.UTF_8, compressed, check_still_wanted)
     except _NotUtf8 as found:
         if found.after_utf8:
             raise refusal(
@@ -82,16 +86,23 @@ def survey_text(source: BinaryIO, display_name: str, *, compressed: bool) -> Sur
                 "before it is. Save the file in one encoding, UTF-8.",
                 line=found.line,
             ) from None
-    return _scan(source, display_name, Encoding.WINDOWS_1252, compressed)
+    return _scan(source, display_name, Encoding.WINDOWS_1252, compressed, check_still_wanted)
 
 
-def _scan(source: BinaryIO, display_name: str, encoding: Encoding, compressed: bool) -> Survey:
+def _scan(
+    source: BinaryIO,
+    display_name: str,
+    encoding: Encoding,
+    compressed: bool,
+    check_still_wanted: Callable[[], None],
+) -> Survey:
     reader = open_bytes(source, display_name, compressed=compressed)
     decoder = codecs.getincrementaldecoder(encoding.value)()
     lines = size_bytes = line_bytes = quote_count = 0
     only_ascii = True
     final = False
     while not final:
+        check_still_wanted()
         chunk = reader.read(CHUNK_BYTES)
         final = not chunk
         try:

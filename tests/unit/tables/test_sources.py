@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from services.core.errors import InvalidTable
 from services.tables import Reason, parse_table
+from services.tables.text import CHUNK_BYTES
 
 
 class SlowSource(io.BytesIO):
@@ -79,3 +80,36 @@ def test_a_large_gzip_is_read_whole(tmp_path: Path) -> None:
     assert statistics is not None
     assert (statistics.minimum, statistics.maximum) == (0, count - 1)
     assert statistics.mean == pytest.approx((count - 1) / 2, rel=1e-12)
+
+
+class Gone(Exception):
+    pass
+
+
+@pytest.mark.parametrize("content", [PLAIN, gzip.compress(PLAIN, 1)], ids=["csv", "gzip"])
+def test_a_parse_nobody_waits_for_ends_at_any_piece(tmp_path: Path, content: bytes) -> None:
+    destination = tmp_path / "table.parquet"
+    pieces = 0
+
+    def parse(most: int) -> None:
+        nonlocal pieces
+        pieces = 0
+
+        def check() -> None:
+            nonlocal pieces
+            pieces += 1
+            if pieces > most:
+                raise Gone
+
+        parse_table(io.BytesIO(content), "long.csv", None, destination, check_still_wanted=check)
+
+    parse(1000)
+    total = pieces
+    looked_at = -(-len(PLAIN) // CHUNK_BYTES) + 1
+    assert total > looked_at > 2  # the rest are batches of rows
+    destination.unlink()
+    for most in range(total):
+        with pytest.raises(Gone):
+            parse(most)
+        assert pieces == most + 1
+        assert not destination.exists()

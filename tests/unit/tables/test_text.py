@@ -27,7 +27,7 @@ Parse = Callable[..., Any]
 @pytest.mark.parametrize("compressed", [False, True])
 def test_encodings(parse: Parse, encoded: bytes, encoding: Encoding, compressed: bool) -> None:
     data = gzip.compress(encoded) if compressed else encoded
-    assert survey_text(io.BytesIO(data), "plot.csv", compressed=compressed).encoding is encoding
+    assert survey_text(io.BytesIO(data), "plot.csv", lambda: None, compressed=compressed).encoding is encoding
     _, cells = parse(data)
     assert cells == {"größe": ["Rhône"], "b": [2.0]}
 
@@ -43,11 +43,16 @@ def test_characters_across_chunks_stay_whole() -> None:
     source = io.BytesIO(text.encode())
     assert open_text(source, "plot.csv", Encoding.UTF_8, compressed=False).read().decode() == text
     short = text.replace("a" * 1000, "a" * 999 + "\n")
-    assert survey_text(io.BytesIO(short.encode()), "plot.csv", compressed=False).encoding is Encoding.UTF_8
+    assert (
+        survey_text(io.BytesIO(short.encode()), "plot.csv", lambda: None, compressed=False).encoding
+        is Encoding.UTF_8
+    )
 
 
 def test_quotes_are_counted() -> None:
-    assert survey_text(io.BytesIO(b'a\n"1"\n5"\n'), "plot.csv", compressed=False).quote_count == 3
+    assert (
+        survey_text(io.BytesIO(b'a\n"1"\n5"\n'), "plot.csv", lambda: None, compressed=False).quote_count == 3
+    )
 
 
 def test_several_gzip_members_are_one_text(parse: Parse) -> None:
