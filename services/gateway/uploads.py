@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -261,7 +261,10 @@ def read_header(requests: Iterator[UploadRequest], max_upload_bytes: int) -> Upl
         violations.append(
             FieldViolation("header.display_name", "display_name is empty; give the file's name.")
         )
-    check_display_name(display_name)
+    try:
+        check_display_name(display_name)
+    except InvalidInput as error:
+        violations += [replace(violation, field="header.display_name") for violation in error.violations]
     if message.size_bytes < 0:
         violations.append(
             FieldViolation("header.size_bytes", f"size_bytes is {message.size_bytes}; it must be 0 or more.")

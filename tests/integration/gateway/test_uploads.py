@@ -102,7 +102,7 @@ def test_a_bad_file_is_refused_and_leaves_nothing(
     ("header", "field"),
     [
         ({"display_name": " "}, "header.display_name"),
-        ({"display_name": "x" * 256}, "display_name"),
+        ({"display_name": "x" * 256}, "header.display_name"),
         ({"format": 77}, "header.format"),
         ({"size_bytes": -1}, "header.size_bytes"),
         ({"size_bytes": 5}, "header.size_bytes"),
@@ -121,16 +121,20 @@ def test_a_wrong_header_names_its_field_and_leaves_nothing(
     assert is_empty(backends)
 
 
-def test_every_wrong_field_of_a_header_is_named_at_once(datasets: Any, upload_messages: Messages) -> None:
+@pytest.mark.parametrize("display_name", ["", "x" * 256], ids=["no name", "a long name"])
+def test_every_wrong_field_of_a_header_is_named_at_once(
+    datasets: Any, upload_messages: Messages, display_name: str
+) -> None:
     error = refused_upload(
-        datasets, upload_messages(display_name="", format=77, size_bytes=-1, sha256="x", request_id="x")
+        datasets,
+        upload_messages(display_name=display_name, format=77, size_bytes=-1, sha256="x", request_id="x"),
     )
-    assert {violation.field.removeprefix("header.") for violation in error.violations} == {
-        "display_name",
-        "format",
-        "size_bytes",
-        "sha256",
-        "request_id",
+    assert {violation.field for violation in error.violations} == {
+        "header.display_name",
+        "header.format",
+        "header.size_bytes",
+        "header.sha256",
+        "header.request_id",
     }
 
 
