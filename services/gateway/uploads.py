@@ -31,8 +31,9 @@ from services.core.validation import check_display_name
 from services.gateway.errors import invalid_field
 from services.gateway.messages import TABLE_FORMATS
 from services.gateway.names import new_id, parse_request_id
+from services.gateway.parses import Parses
 from services.gateway.upload_requests import UploadRequest, chunk_of
-from services.tables import ParsedTable, parse_table
+from services.tables import ParsedTable
 
 __all__ = ["MAX_CHUNK_BYTES", "UploadHeader", "Uploads", "read_header"]
 
@@ -79,7 +80,7 @@ class Uploads:
         self._store = store
         self._objects = objects
         self._max_upload_bytes = max_upload_bytes
-        self._max_rows = max_rows
+        self._parses = Parses(max_rows)
         self._limits = limits
         self._clock = clock
 
@@ -97,7 +98,8 @@ class Uploads:
         Args:
             owner: whose dataset it becomes.
             requests: the header first, then chunks; what iterating them raises passes through.
-            check_still_wanted: called between the long steps; raises when nobody waits any more.
+            check_still_wanted: called between the steps and within the parse; raises when nobody waits any
+                more.
 
         Raises:
             InvalidInput: a header or message that is wrong, or bytes that are not those announced.
@@ -120,7 +122,11 @@ class Uploads:
             check_still_wanted()
             undo.callback(self._discard, table_key(dataset_id))
             parsed = self._parse(
-                header.display_name, header.format, original_key(dataset_id), table_key(dataset_id)
+                header.display_name,
+                header.format,
+                original_key(dataset_id),
+                table_key(dataset_id),
+                check_still_wanted,
             )
             check_still_wanted()
             dataset = Dataset(
@@ -140,7 +146,7 @@ class Uploads:
             if kept.id == dataset_id:
                 undo.pop_all()
             else:
-                self._repair(kept, original_key(dataset_id))
+                self._repair(kept, original_key(dataset_id), check_still_wanted)
         _log.info(
             "dataset uploaded" if kept.id == dataset_id else "dataset uploaded before",
             dataset_id=kept.id,
@@ -164,30 +170,35 @@ class Uploads:
         return lambda size_bytes: check_quota(self._limits, usage, owner, stored_bytes=size_bytes)
 
     def _parse(
-        self, display_name: str, table_format: TableFormat | None, source_key: str, destination_key: str
+        self,
+        display_name: str,
+        table_format: TableFormat | None,
+        source_key: str,
+        destination_key: str,
+        check_still_wanted: Callable[[], None],
     ) -> ParsedTable:
         with (
             _temporary_folder() as folder,
             self._objects.open(source_key) as source,
         ):
             destination = Path(folder, "table.parquet")
-            parsed = parse_table(source, display_name, table_format, destination, max_rows=self._max_rows)
+            parsed = self._parses.parse(source, display_name, table_format, destination, check_still_wanted)
             with destination.open("rb") as table:
-                self._objects.put(destination_key, _pieces(table))
+                self._objects.put(destination_key, _pieces(table, check_still_wanted))
         return parsed
 
-    def _repair(self, kept: Dataset, fresh_key: str) -> None:
+    def _repair(self, kept: Dataset, fresh_key: str, check_still_wanted: Callable[[], None]) -> None:
         """Put back what was lost of a dataset whose bytes have just come again.
 
         Without it the record would stay without bytes for good: every repeat of the upload finds it.
         """
         if not self._objects.exists(original_key(kept.id)):
             with self._objects.open(fresh_key) as fresh:
-                self._objects.put(original_key(kept.id), _pieces(fresh))
+                self._objects.put(original_key(kept.id), _pieces(fresh, check_still_wanted))
             _log.warning("lost object put back", dataset_id=kept.id, key=original_key(kept.id))
         if not self._objects.exists(table_key(kept.id)):
             # Parsed anew, in the format of the record: this upload may have stated another one.
-            self._parse(kept.display_name, kept.format, fresh_key, table_key(kept.id))
+            self._parse(kept.display_name, kept.format, fresh_key, table_key(kept.id), check_still_wanted)
             _log.warning("lost object put back", dataset_id=kept.id, key=table_key(kept.id))
 
     def _insert(self, dataset: Dataset, undo: ExitStack) -> Dataset:
@@ -240,8 +251,10 @@ def _temporary_folder() -> Iterator[str]:
         ) from error
 
 
-def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    return iter(partial(source.read, _READ_BYTES), b"")
+def _pieces(source: BinaryIO, check_still_wanted: Callable[[], None]) -> Iterator[bytes]:
+    for piece in iter(partial(source.read, _READ_BYTES), b""):
+        check_still_wanted()
+        yield piece
 
 
 def read_header(requests: Iterator[UploadRequest], max_upload_bytes: int) -> UploadHeader:

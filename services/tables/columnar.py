@@ -120,8 +120,8 @@ def _told_as_refusals(display_name: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, UnicodeDecodeError, KeyError, OSError) as error:
         # Damaged names come as UnicodeDecodeError or KeyError from pyarrow's own lookups.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk, not the file
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # the memory or the disk, not the file
         raise refusal(
             Reason.BAD_PARQUET,
             f"'{display_name}' is not a Parquet file that can be read: it is cut off, damaged or encrypted. "

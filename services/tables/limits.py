@@ -12,6 +12,7 @@ __all__ = [
     "MAX_NAME_CHARACTERS",
     "MAX_TEXT_BYTES",
     "MAX_TEXT_VALUE_CHARACTERS",
+    "READER_BYTES",
     "ROW_GROUP_BYTES",
 ]
 
@@ -26,6 +27,10 @@ MAX_LINE_BYTES = 1 << 20
 
 # Text handed to the parser at once. A row, line breaks in quotes included, must fit in it.
 BLOCK_BYTES = 2 << 20
+
+# Data of the process that reads a Parquet file. 256 columns with a dictionary and a page of 1 MiB each, as
+# many programs write them, take 0.8 GiB.
+READER_BYTES = 1 << 30
 
 # Parsed cells kept in memory before they are written as one row group.
 ROW_GROUP_BYTES = 16 << 20

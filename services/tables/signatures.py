@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import BinaryIO
 
 from services.tables.refusals import Reason, refusal
 
-__all__ = ["GZIP", "PARQUET", "check_text_signature"]
+__all__ = ["GZIP", "PARQUET", "check_text_signature", "is_parquet"]
 
 GZIP = b"\x1f\x8b"
 PARQUET = b"PAR1"
@@ -39,6 +40,12 @@ _SIGNATURES = (
 )
 _MARKUP = re.compile(rb"\s*<(!doctype|html|\?xml|svg)", re.IGNORECASE)
 _JSON = re.compile(rb'\s*(\{\s*"[^"]*"\s*:|\[\s*[\[{])')
+
+
+def is_parquet(source: BinaryIO) -> bool:
+    """Whether a file begins as Parquet does; it is rewound for that."""
+    source.seek(0)
+    return source.read(len(PARQUET)) == PARQUET
 
 
 def check_text_signature(head: bytes, display_name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,8 @@ class Backends:
 
     def files(self) -> list[Path]:
         """Everything on disk that belongs to an object, half-written ones included."""
-        return [path for path in (self.folder / "objects").rglob("*") if path.is_file()]
+        # Not `rglob`, which fails when a folder goes away meanwhile.
+        return [Path(folder, name) for folder, _, names in os.walk(self.folder / "objects") for name in names]
 
 
 class Bench:

@@ -203,7 +203,7 @@ def test_a_table_is_put_back_in_the_format_of_its_record(
     assert [column.name for column in client.sample_dataset(first.name).columns] == ["a", "b"]
 
 
-@pytest.mark.parametrize("broken", ["parse_table", "tempfile.TemporaryDirectory"])
+@pytest.mark.parametrize("broken", ["parses.parse_table", "uploads.tempfile.TemporaryDirectory"])
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(errno.ENOSPC, "TEMPORARY_DISK_FULL"), (errno.EACCES, "TEMPORARY_FOLDER_UNUSABLE")],
@@ -214,7 +214,7 @@ def test_a_full_temporary_folder_is_named(
     def fail(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(f"services.gateway.uploads.{broken}", fail)
+    monkeypatch.setattr(f"services.gateway.{broken}", fail)
     with pytest.raises(KMeansError) as refused:
         client.upload_dataset(io.BytesIO(b"a\n1\n"), display_name="t")
     assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.UNAVAILABLE, reason)
