@@ -64,7 +64,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wrap the methods of our own services; health and reflection answer for themselves.
+        """Wrap the methods of our own services; the others are `AnonymousInterceptor`'s.
 
         Every method is served as one that takes a stream, which looks the same to clients: of any other,
         gRPC waits for the message before it calls anything of ours, and without end.

@@ -38,6 +38,7 @@ class Patience:
         idle_seconds: float = DEFAULT_IDLE_SECONDS,
         n_readers: int = 32,
         *,
+        n_waiting: int | None = None,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wait `idle_seconds` for a message of a client, and ten times as long for it to take one.
@@ -45,11 +46,14 @@ class Patience:
         Args:
             idle_seconds: more than 0.
             n_readers: how many streams of requests are read at once.
+            n_waiting: how many calls wait in `only` and `taken` at once; of more, the one whose time would be
+                up first is ended.
             seconds: a clock that never goes back.
         """
         self._idle_seconds = idle_seconds
         self._look_seconds = min(_LOOK_SECONDS, idle_seconds / 4)
         self._seconds = seconds
+        self._n_waiting = n_waiting
         self._readers = ThreadPoolExecutor(n_readers, thread_name_prefix="read")
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -126,12 +130,25 @@ class Patience:
             if self._watchdog is None:
                 self._watchdog = threading.Thread(target=self._watch, name="patience", daemon=True)
                 self._watchdog.start()
+            giving_way = self._giving_way()
             waits[key] = (self._seconds() + seconds, context)
+        if giving_way is not None:
+            _log.info("call ended: its client kept others waiting", peer=giving_way.peer())
+            giving_way.cancel()
         try:
             yield
         finally:
             with self._lock:
                 waits.pop(key, None)
+
+    def _giving_way(self) -> grpc.ServicerContext | None:
+        """Whoever makes room for one more, taken out; None while there is room."""
+        if self._n_waiting is None or len(self._sending) + len(self._taking) < self._n_waiting:
+            return None
+        firsts = [(next(iter(waits.items())), waits) for waits in (self._sending, self._taking) if waits]
+        (key, (_, context)), waits = min(firsts, key=lambda first: first[0][1][0])
+        del waits[key]
+        return context
 
     def _watch(self) -> None:
         while not self._closed.wait(self._look_seconds):

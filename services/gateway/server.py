@@ -24,6 +24,7 @@ from services.core.quotas import OwnerLimits
 from services.core.settings import Settings
 from services.gateway.addresses import check_address, is_loopback
 from services.gateway.agreements import Agreements
+from services.gateway.anonymous import AnonymousInterceptor
 from services.gateway.authentication import authentication
 from services.gateway.datasets import DatasetServicer
 from services.gateway.interceptor import ErrorInterceptor
@@ -78,8 +79,9 @@ class Gateway:
     """The gRPC front door on a pool of threads.
 
     Of `settings.rpc_threads`, uploads, downloads, agreements and predictions may hold half, so that the rest
-    is always there for calls that end by themselves. Watches have threads of their own, made when they come.
-    With tokens, one owner may have half of each kind, so that another always gets in.
+    is always there for calls that end by themselves. Watches have threads of their own, made when they come;
+    so have health and reflection, which ask for no token. With tokens, one owner may have half of each
+    kind, so that another always gets in.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Gateway:
         is_shared = not self._authentication.is_open
         # Reading goes on for a moment after its call has given back its place.
         self._patience = Patience(settings.idle_seconds, threads)
+        self._anonymous = AnonymousInterceptor(settings.idle_seconds)
         # In all they are bounded by the threads: what is more waits its turn.
         calls = (
             Slots(
@@ -131,6 +134,7 @@ class Gateway:
             self._pool,
             interceptors=[
                 *interceptors,
+                self._anonymous,
                 ErrorInterceptor(
                     self._authentication,
                     {_WATCH_JOB: self._watch_pool},
@@ -262,5 +266,6 @@ class Gateway:
         self._server.stop(grace_seconds).wait()
         self._pool.shutdown()
         self._watch_pool.shutdown()
+        self._anonymous.close()
         self._patience.close()
         _log.info("gateway stopped")

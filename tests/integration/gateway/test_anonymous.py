@@ -1,0 +1,103 @@
+"""Callers without a token: whatever they open and leave lying, owners are served, and probes are answered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from kmeans.v1 import job_service_pb2, job_service_pb2_grpc
+
+from kmeans_client.errors import decode
+from services.core.settings import Settings
+from services.core.tokens import make_token, token_line
+from services.gateway.server import Gateway
+
+CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+LISTING = reflection_pb2.ServerReflectionRequest(list_services="")
+THREADS = 8
+ANN = make_token()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    path = tmp_path / "tokens"
+    path.write_text(f"{token_line('ann', ANN)}\n")
+    return Settings(rpc_threads=THREADS, max_watches=4, tokens_file=path)
+
+
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    """Ends every stream of the test that does nothing."""
+    over = threading.Event()
+    yield over
+    over.set()
+
+
+@pytest.mark.parametrize(
+    ("method", "sent"),
+    [(CHECK, ()), (WATCH, ()), (REFLECTION, ()), (REFLECTION, (LISTING.SerializeToString(),))],
+    ids=["check", "watch", "reflection", "reflection that paused"],
+)
+def test_silent_calls_leave_owners_and_probes_their_threads(
+    channel: grpc.Channel, over: threading.Event, method: str, sent: tuple[bytes, ...]
+) -> None:
+    """They come first and on the same connection, so that they are with the gateway before what is asked."""
+
+    def silent() -> Iterator[bytes]:
+        yield from sent
+        over.wait(60)
+
+    calls = [channel.stream_stream(method)(silent(), timeout=60) for _ in range(3 * THREADS)]
+    with pytest.raises(grpc.RpcError) as refused:
+        job_service_pb2_grpc.JobServiceStub(channel).GetJob(
+            job_service_pb2.GetJobRequest(name="jobs/none"),
+            metadata=(("authorization", f"Bearer {ANN}"),),
+            timeout=20,
+        )
+    assert decode(refused.value, "here").reason == "JOB_NOT_FOUND"
+    health = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest()
+    assert health.Check(request, timeout=20).status == health_pb2.HealthCheckResponse.SERVING
+    assert next(health.Watch(request, timeout=20)).status == health_pb2.HealthCheckResponse.SERVING
+    reflected = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+        iter([LISTING]), timeout=20
+    )
+    assert next(reflected).list_services_response.service
+    # Who waited longest gave way to them.
+    with pytest.raises(grpc.RpcError) as ended:
+        list(calls[0])
+    assert ended.value.code() is grpc.StatusCode.CANCELLED
+    for call in calls:
+        call.cancel()
+
+
+def test_a_probe_without_a_message_is_refused(channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        channel.stream_unary(CHECK)(iter(()), timeout=20)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_idle_calls_end_by_themselves(backends: Any, settings: Settings, over: threading.Event) -> None:
+    gateway = Gateway(
+        backends.store, backends.queue, backends.objects, settings.model_copy(update={"idle_seconds": 0.2})
+    )
+    port = gateway.start("127.0.0.1:0")
+
+    def silent() -> Iterator[bytes]:
+        over.wait(60)
+        yield from ()
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        for method in (CHECK, REFLECTION):
+            with pytest.raises(grpc.RpcError) as ended:
+                list(channel.stream_stream(method)(silent(), timeout=60))
+            assert ended.value.code() is grpc.StatusCode.CANCELLED
+    gateway.stop(0)
