@@ -13,6 +13,7 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
+from services.core.deadline import set_deadline
 from services.core.errors import InvalidInput, ServiceError
 from services.gateway.authentication import Authentication, Caller
 from services.gateway.patience import Patience
@@ -110,6 +111,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     def _single(self, method: str, behaviour: _Behaviour, taking: _Taking) -> _Behaviour:
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             begun = time.monotonic()
+            set_deadline(context.time_remaining())
             try:
                 caller = Caller(context, self._authentication)
                 with self._place(method, caller.owner):
@@ -128,6 +130,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     def _streaming(self, method: str, behaviour: _Behaviour, taking: _Taking) -> _Behaviour:
         def answer(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             begun = time.monotonic()
+            set_deadline(context.time_remaining())
             try:
                 caller = Caller(context, self._authentication)
                 with (

@@ -15,7 +15,7 @@ from botocore.exceptions import (
 
 from services.core.errors import DataLoss, NotFound, ObjectsUnavailable
 
-__all__ = ["MISSING", "damaged", "error_code", "not_found", "translated", "unavailable"]
+__all__ = ["MISSING", "damaged", "error_code", "not_found", "too_late", "translated", "unavailable"]
 
 # HEAD has no body to say what is missing: there the status is all there is.
 MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -61,6 +61,13 @@ def error_code(error: ClientError) -> str:
 def not_found(key: str) -> NotFound:
     """The error of a key without an object."""
     return NotFound(f"There is no object {key}.", "OBJECT_NOT_FOUND", {"object": key})
+
+
+def too_late() -> ObjectsUnavailable:
+    """The error of a call whose deadline has passed."""
+    return ObjectsUnavailable(
+        "The object store was not asked: the deadline of the call has passed. Call again with a later one."
+    )
 
 
 def damaged(key: str) -> DataLoss:

@@ -11,10 +11,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.backends.s3.failures import MISSING, error_code, translated, unavailable
+from services.backends.s3.failures import MISSING, error_code, too_late, translated, unavailable
 from services.backends.s3.location import S3Location
 from services.backends.s3.reader import S3Reader
 from services.backends.s3.upload import Upload
+from services.core.deadline import seconds_left
 from services.core.errors import InvalidInput, NotFound
 from services.core.ports import ObjectInfo
 
@@ -140,7 +141,10 @@ def _client(endpoint_url: str | None) -> Any:
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )
     try:
-        return boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+        client = boto3.session.Session().client("s3", endpoint_url=endpoint_url, config=config)
+        for reading in ("HeadObject", "GetObject"):
+            client.meta.events.register(f"before-send.s3.{reading}", _read_in_time)
+        return client
     except (BotoCoreError, ValueError) as error:
         problem = type(error).__name__  # the text may hold what was configured
     raise InvalidInput(
@@ -148,3 +152,10 @@ def _client(endpoint_url: str | None) -> Any:
         "AWS_DEFAULT_REGION and AWS_PROFILE.",
         "BAD_BACKEND_URL",
     )
+
+
+def _read_in_time(**_: Any) -> None:
+    # Before each attempt; one that is under way ends by the read timeout, which belongs to all calls. Only
+    # reads: what a call that was too late has begun is undone after its deadline.
+    if seconds_left() == 0:
+        raise too_late()

@@ -17,6 +17,7 @@ from typing import Any
 from services.backends.sqlite.failures import closed_store, translate
 from services.backends.sqlite.schema import prepare_schema
 from services.backends.sqlite.wakeups import Wakeups
+from services.core.deadline import at_most, seconds_left
 from services.core.errors import StoreUnavailable
 
 __all__ = ["Database", "Row", "Transaction"]
@@ -108,7 +109,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Begin a transaction that may write; committed to the disk at the end, undone on an error."""
-        if not self._write_lock.acquire(timeout=self._busy_timeout_seconds):
+        if not self._write_lock.acquire(timeout=at_most(self._busy_timeout_seconds)):
             raise StoreUnavailable(
                 f"The job store {self.path} is busy with other changes. Try again in a moment."
             )
@@ -124,13 +125,17 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Begin a transaction that sees one state of the store throughout."""
-        with self._readers_free:
+        if not self._readers_free.acquire(timeout=seconds_left()):
+            raise StoreUnavailable(f"The job store {self.path} is busy with other calls. Try again.")
+        try:
             connection = self._take_reader()
             try:
                 with self._transaction(connection, "BEGIN") as transaction:
                     yield transaction
             finally:
                 self._return_reader(connection)
+        finally:
+            self._readers_free.release()
 
     def close(self) -> None:
         """Close the connections, each when its transaction has ended, and wake who waits; idempotent."""
@@ -148,6 +153,8 @@ class Database:
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection, begin: str) -> Iterator[Transaction]:
         try:
+            busy_milliseconds = round(at_most(self._busy_timeout_seconds) * 1000)
+            connection.execute(f"PRAGMA busy_timeout = {busy_milliseconds}")
             connection.execute(begin)
             try:
                 yield Transaction(connection)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from contextvars import Context
 from datetime import UTC, datetime
 
 import pytest
@@ -19,6 +21,7 @@ from services.backends.s3 import S3Objects
 from services.backends.s3.failures import translated
 from services.backends.s3.location import S3Location
 from services.core.datasets import original_key
+from services.core.deadline import set_deadline
 from services.core.errors import DataLoss, InvalidInput, NotFound, ObjectsUnavailable, ServiceError
 
 KEY = original_key("0a1b")
@@ -125,3 +128,20 @@ def test_exceptions_of_the_client_are_the_service_s(
         raise error
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("read", ["exists", "open"])
+def test_after_the_deadline_of_a_call_nothing_is_read(monkeypatch: pytest.MonkeyPatch, read: str) -> None:
+    """Not even once: with a server that accepts and says nothing, each attempt would take a minute."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        objects = S3Objects("s3://bucket", f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+        def too_late() -> None:
+            set_deadline(0.0)
+            getattr(objects, read)(KEY)
+
+        with pytest.raises(ObjectsUnavailable, match="deadline of the call has passed"):
+            Context().run(too_late)
+        objects.close()
