@@ -44,15 +44,24 @@ class FittedModel:
     @property
     def covariances(self) -> NDArray[np.float64]:
         """The covariances in full in the space of the fit, (K, d, d), whatever the covariance model."""
-        n_clusters, d = self.centers.shape
+        return np.stack([self.covariance_of(cluster) for cluster in range(len(self.centers))])
+
+    def covariance_of(self, cluster: int) -> NDArray[np.float64]:
+        """One of them, (d, d): all of them may be many times the model, and are seldom needed at once."""
+        d = self.centers.shape[1]
         match self.covariance:
-            case Covariance.FULL_UNTIED | Covariance.FULL_TIED:
-                full = self.parameters
-            case Covariance.DIAG_UNTIED | Covariance.DIAG_TIED:
-                full = self.parameters[..., np.newaxis] * np.eye(d)
-            case Covariance.SPHER_UNTIED | Covariance.SPHER_TIED:
-                full = self.parameters[:, np.newaxis, np.newaxis] * np.eye(d)
-        return np.array(np.broadcast_to(full, (n_clusters, d, d)))
+            case Covariance.FULL_UNTIED:
+                return np.array(self.parameters[cluster])
+            case Covariance.FULL_TIED:
+                return self.parameters
+            case Covariance.DIAG_UNTIED:
+                return self.parameters[cluster, :, np.newaxis] * np.eye(d)
+            case Covariance.DIAG_TIED:
+                return self.parameters[:, np.newaxis] * np.eye(d)
+            case Covariance.SPHER_UNTIED:
+                return np.array(self.parameters[cluster] * np.eye(d))
+            case Covariance.SPHER_TIED:
+                return self.parameters * np.eye(d)
 
     def into_fit(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rows (m, d) in original units as the fit saw them, to the last bit."""
@@ -64,7 +73,11 @@ class FittedModel:
 
     def original_covariances(self) -> NDArray[np.float64]:
         """The covariances in the columns' units, (K, d, d)."""
-        return self.covariances * np.outer(self.scale, self.scale)
+        return np.stack([self.original_covariance_of(cluster) for cluster in range(len(self.centers))])
+
+    def original_covariance_of(self, cluster: int) -> NDArray[np.float64]:
+        """One of them, (d, d)."""
+        return self.covariance_of(cluster) * np.outer(self.scale, self.scale)
 
     def to_bytes(self) -> bytes:
         """Encode: magic, header length, JSON header, then the arrays as little-endian float64."""

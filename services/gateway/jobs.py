@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import grpc
@@ -16,12 +16,13 @@ from services.core.jobs import Job, JobFilter
 from services.core.pages import PageRequest
 from services.core.ports import Store
 from services.core.reporting import DEFAULT_MIN_MEMBERS, build_report, check_min_members
-from services.core.tasks import TaskFilter, TaskKey, TaskOrder
+from services.core.tasks import Task, TaskFilter, TaskKey, TaskOrder
 from services.core.validation import check_query
 from services.gateway.access import Access, caller_of, check_still_wanted, owner_of
 from services.gateway.agreements import Agreements
 from services.gateway.errors import invalid_field
 from services.gateway.labels import Labels, read_rows
+from services.gateway.memory import Memory, label_bytes, model_bytes
 from services.gateway.messages import (
     COVARIANCES,
     JOB_STATES,
@@ -67,8 +68,9 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         *,
         watches: Slots,
         transfers: Slots,
+        memory: Memory,
     ) -> None:
-        """Serve from this store; `watches` and `transfers` bound the streams that run at once."""
+        """Serve from this store; `watches`, `transfers` and `memory` bound the streams that run at once."""
         self._store = store
         self._submission = submission
         self._watching = watching
@@ -76,7 +78,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self._agreements = agreements
         self._watches = watches
         self._transfers = transfers
-        self._predictions = Predictions(store)
+        self._memory = memory
+        self._predictions = Predictions(store, memory)
         self._graphs = Turn()
         self._access = Access(store)
 
@@ -237,19 +240,21 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> Iterator[job_service_pb2.StreamLabelsResponse]:
         """See the proto."""
         chosen = read_rows(request.rows)
+        check = partial(check_still_wanted, context)
         with self._transfers.take(owner_of(context)):
-            yield from self._labels.runs(
-                *self._labelled(request, context), partial(check_still_wanted, context), chosen
-            )
+            job, key = self._labelled(request, context)
+            with self._memory.hold(job.owner, label_bytes(_row_count(job)), check):
+                yield from self._labels.runs(job, key, check, chosen)
 
     def ExportLabels(
         self, request: job_service_pb2.ExportLabelsRequest, context: grpc.ServicerContext
     ) -> Iterator[job_service_pb2.ExportLabelsResponse]:
         """See the proto."""
+        check = partial(check_still_wanted, context)
         with self._transfers.take(owner_of(context)):
-            yield from self._labels.table(
-                *self._labelled(request, context), partial(check_still_wanted, context)
-            )
+            job, key = self._labelled(request, context)
+            with self._memory.hold(job.owner, label_bytes(_row_count(job)), check):
+                yield from self._labels.table(job, key, check)
 
     def Predict(
         self,
@@ -258,7 +263,9 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> Iterator[job_service_pb2.PredictResponse]:
         """See the proto."""
         with self._transfers.take(owner_of(context)):
-            yield from self._predictions.answers(owner_of(context), request_iterator)
+            yield from self._predictions.answers(
+                owner_of(context), request_iterator, partial(check_still_wanted, context)
+            )
 
     def ExportModel(
         self, request: job_service_pb2.ExportModelRequest, context: grpc.ServicerContext
@@ -270,19 +277,27 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
                 "format",
                 f"format is {request.format}, which is none of the formats; JSON is 1, ONNX 2.",
             )
-        with self._transfers.take(owner_of(context)):
-            owner = owner_of(context)
+        owner, check = owner_of(context), partial(check_still_wanted, context)
+        with self._transfers.take(owner):
             job, task = self._access.job(owner, key.job_id), self._access.task(owner, key)
-            result, model = fitted(self._store, task)
-            if request.format in _JSON_FORMATS:
-                dataset = self._store.get_dataset(job.spec.dataset_id)
-                chunks = write_model(dataset, job, task, result, model, _CHUNK_BYTES)
-            else:
-                # Built from some ten copies of the model, 26 MB each at most: one at a time.
-                with self._graphs.take(partial(check_still_wanted, context)):
-                    chunks = write_onnx(key, model, _CHUNK_BYTES)
-            for chunk in chunks:
-                yield job_service_pb2.ExportModelResponse(chunk=chunk)
+            with self._memory.hold(owner, model_bytes(job.spec, key), check):
+                is_json = request.format in _JSON_FORMATS
+                chunks = self._json(job, task) if is_json else self._onnx(task, check)
+                for chunk in chunks:
+                    yield job_service_pb2.ExportModelResponse(chunk=chunk)
+
+    def _json(self, job: Job, task: Task) -> Iterator[bytes]:
+        result, model = fitted(self._store, task)
+        return write_model(
+            self._store.get_dataset(job.spec.dataset_id), job, task, result, model, _CHUNK_BYTES
+        )
+
+    def _onnx(self, task: Task, check: Callable[[], None]) -> Iterator[bytes]:
+        # Built from some ten copies of the model, 26 MB each at most: one at a time. What remains of them
+        # while the client takes it is the file.
+        with self._graphs.take(check):
+            _, model = fitted(self._store, task)
+            return write_onnx(task.key, model, _CHUNK_BYTES)
 
     def _job(self, name: str, context: grpc.ServicerContext, field: str = "name") -> Job:
         return self._access.job(owner_of(context), parse_job(name, field))
@@ -306,6 +321,10 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
 
     def _message(self, job: Job) -> job_pb2.Job:
         return job_message(job, self._store.count_tasks(job.id))
+
+
+def _row_count(job: Job) -> int:
+    return job.row_count + job.skipped_row_count
 
 
 def _min_members(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from kmeans.v1 import job_service_pb2
@@ -13,9 +13,11 @@ import ckernel
 from services.core.models import FittedModel
 from services.core.outliers import DEFAULT_OUTLIER_PROBABILITY, largest_square
 from services.core.ports import Store
+from services.core.tasks import Task
 from services.core.validation import repeated_columns, unknown_columns
 from services.gateway.access import Access
 from services.gateway.errors import invalid_field
+from services.gateway.memory import Memory, model_bytes
 from services.gateway.models import fitted, kernel_model
 from services.gateway.names import parse_task
 
@@ -28,45 +30,64 @@ MAX_VALUES = 393_216
 class Predictions:
     """Answers streams of rows, in the memory of one message."""
 
-    def __init__(self, store: Store) -> None:
-        """Models come from the store."""
+    def __init__(self, store: Store, memory: Memory) -> None:
+        """Models come from the store; all of them are in `memory`."""
         self._store = store
+        self._memory = memory
         self._access = Access(store)
 
     def answers(
-        self, owner: str, requests: Iterator[job_service_pb2.PredictRequest]
+        self,
+        owner: str,
+        requests: Iterator[job_service_pb2.PredictRequest],
+        check: Callable[[], None],
     ) -> Iterator[job_service_pb2.PredictResponse]:
         """One answer per message of rows, in their order; the header is read before the first.
+
+        Args:
+            owner: who asks.
+            requests: the header, then rows.
+            check: called while it waits for its turn; ends the waiting by raising.
 
         Raises:
             InvalidInput: a message is not what is due, or holds values that cannot be labelled.
             NotFound: the owner has no such task.
             FailedPrecondition: it has no model (`TASK_NOT_FITTED`).
+            LimitExceeded: its model has no room beside those at work (`TOO_MUCH_IN_MEMORY`).
         """
-        rows = self._open(owner, next(requests, None))
-        for request in requests:
-            if request.WhichOneof("part") != "rows":
-                raise invalid_field(
-                    "rows", "Every message of a prediction after the header must carry rows.", "ROWS_MISSING"
-                )
-            yield rows.answer(request.rows.values)
+        header = _header(next(requests, None))
+        key = parse_task(header.task, "header.task")
+        job, task = self._access.job(owner, key.job_id), self._access.task(owner, key)
+        # The model, and what the kernel makes of it.
+        with self._memory.hold(owner, 2 * model_bytes(job.spec, key), check):
+            rows = self._open(task, header)
+            for request in requests:
+                if request.WhichOneof("part") != "rows":
+                    raise invalid_field(
+                        "rows",
+                        "Every message of a prediction after the header must carry rows.",
+                        "ROWS_MISSING",
+                    )
+                yield rows.answer(request.rows.values)
 
-    def _open(self, owner: str, first: job_service_pb2.PredictRequest | None) -> _Rows:
-        if first is None or first.WhichOneof("part") != "header":
-            raise invalid_field(
-                "header", "The first message of a prediction must be its header.", "HEADER_MISSING"
-            )
-        header = first.header
+    def _open(self, task: Task, header: job_service_pb2.PredictHeader) -> _Rows:
         probability = (
             header.outlier_probability
             if header.HasField("outlier_probability")
             else DEFAULT_OUTLIER_PROBABILITY
         )
-        task = self._access.task(owner, parse_task(header.task, "header.task"))
         _, model = fitted(self._store, task)
         columns = tuple(header.columns) or model.columns
         _check_columns(columns, model.columns)
         return _Rows(model, columns, largest_square(probability, len(model.columns)))
+
+
+def _header(first: job_service_pb2.PredictRequest | None) -> job_service_pb2.PredictHeader:
+    if first is None or first.WhichOneof("part") != "header":
+        raise invalid_field(
+            "header", "The first message of a prediction must be its header.", "HEADER_MISSING"
+        )
+    return first.header
 
 
 class _Rows:

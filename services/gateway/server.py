@@ -30,6 +30,7 @@ from services.gateway.datasets import DatasetServicer
 from services.gateway.interceptor import ErrorInterceptor
 from services.gateway.jobs import JobServicer
 from services.gateway.labels import Labels
+from services.gateway.memory import Memory
 from services.gateway.paging import MAX_MESSAGE_BYTES
 from services.gateway.patience import Patience
 from services.gateway.slots import Slots, share_of
@@ -68,6 +69,9 @@ _OPTIONS = (
 # a tenth, it is asked to connect anew. Calls under way are not cut, however long they take: there is no
 # `grpc.max_connection_age_grace_ms`, and without it gRPC waits for them without end.
 _CONNECTION_AGE_SECONDS = 600.0
+
+# By models and labels of the downloads and predictions under way, however many there may be.
+_HELD_BYTES = 256 << 20
 
 # Of one connection, watches of health included, which take no thread.
 _MIN_STREAMS = 1024
@@ -189,6 +193,7 @@ class Gateway:
                     reason="TOO_MANY_STREAMS",
                 ),
                 transfers=transfers,
+                memory=Memory(_HELD_BYTES, share_of(_HELD_BYTES, is_shared=is_shared)),
             ),
             self._server,
         )

@@ -99,3 +99,41 @@ def test_model_whose_header_says_another_shape_is_refused(shape: object) -> None
     changed = json.dumps(header).encode()
     with pytest.raises(DataLoss):
         FittedModel.from_bytes(b"KMM1" + struct.pack("<I", len(changed)) + changed + whole[8 + length :])
+
+
+@given(st.sampled_from(list(Covariance)), st.integers(1, 5), st.integers(1, 5))
+def test_covariances_one_by_one_are_those_of_all(covariance: Covariance, k: int, d: int) -> None:
+    """Against the definition of the six models: a parameter of each cluster or of all, times the identity."""
+    generator = np.random.default_rng(k * d)
+    parameters = generator.uniform(1, 2, size=SHAPES[covariance](k, d))
+    made = FittedModel(
+        covariance,
+        Assignment.LIKELIHOOD,
+        tuple(f"c{index}" for index in range(d)),
+        np.zeros(d),
+        generator.uniform(1, 2, size=d),
+        np.full(k, 1 / k),
+        generator.normal(size=(k, d)),
+        parameters,
+    )
+    for cluster in range(k):
+        for row in range(d):
+            for column in range(d):
+                match covariance:
+                    case Covariance.FULL_UNTIED:
+                        wanted = parameters[cluster, row, column]
+                    case Covariance.FULL_TIED:
+                        wanted = parameters[row, column]
+                    case Covariance.DIAG_UNTIED:
+                        wanted = parameters[cluster, row] * (row == column)
+                    case Covariance.DIAG_TIED:
+                        wanted = parameters[row] * (row == column)
+                    case Covariance.SPHER_UNTIED:
+                        wanted = parameters[cluster] * (row == column)
+                    case Covariance.SPHER_TIED:
+                        wanted = parameters[0] * (row == column)
+                assert made.covariances[cluster, row, column] == wanted
+                assert made.covariance_of(cluster)[row, column] == wanted
+                assert made.original_covariances()[cluster, row, column] == wanted * (
+                    made.scale[row] * made.scale[column]
+                )
