@@ -14,7 +14,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from kmeans.v1 import dataset_service_pb2, job_pb2, job_service_pb2
+from kmeans.v1 import job_pb2
 
 from bench.api.gateway_process import Process
 from kmeans_client import Client
@@ -23,15 +23,11 @@ from services.core.clock import utc_now
 from services.core.planning import plan_tasks
 from services.core.tasks import TaskOutcome, TaskState
 from services.gateway.statuses import DOMAIN
+from tests.public_api import public_methods
 
 __all__ = ["METHODS", "World"]
 
-METHODS: list[MethodDescriptor] = [
-    method
-    for module in (dataset_service_pb2, job_service_pb2)
-    for service in module.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-]
+METHODS: list[MethodDescriptor] = public_methods()
 # These change what they name: each call gets a victim of its own.
 _CHANGING = {"DeleteDataset", "DeleteJob", "CancelJob", "RetryJob"}
 # What a request that only says strange things may be answered with.

@@ -1,6 +1,7 @@
 """Who may call what: every RPC, as nobody, with a token that is none, as somebody else and as the owner.
 
-The RPCs come from the descriptors: one without a row here fails. Through a real channel with TLS.
+The RPCs come from the generated modules and from what a running gateway says it serves: one without a row
+here fails. Through a real channel with TLS.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import message_factory
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 from kmeans.v1 import dataset_service_pb2, job_pb2, job_service_pb2
 
 from kmeans_client import Client, KMeansError
@@ -24,19 +27,11 @@ from services.core.settings import Settings
 from services.core.tokens import make_token, token_line
 from services.gateway.server import Gateway
 from tests.certificates import Authority
+from tests.public_api import public_methods
 
 ANN, BEN = make_token(), make_token()
-METHODS: dict[str, MethodDescriptor] = {
-    method.name: method
-    for file in (dataset_service_pb2.DESCRIPTOR, job_service_pb2.DESCRIPTOR)
-    for service in file.services_by_name.values()
-    for method in service.methods
-}
-assert len(METHODS) == sum(
-    len(service.methods)
-    for file in (dataset_service_pb2.DESCRIPTOR, job_service_pb2.DESCRIPTOR)
-    for service in file.services_by_name.values()
-), "two services have a method of the same name"
+METHODS: dict[str, MethodDescriptor] = {method.name: method for method in public_methods()}
+assert len(METHODS) == len(public_methods()), "two services have a method of the same name"
 
 
 @dataclass(frozen=True)
@@ -103,6 +98,19 @@ ROWS: dict[str, Row] = {
     ),
     "ExportModel": Row(lambda names: J.ExportModelRequest(name=names.task)),
 }
+
+
+# They tell nothing of anybody, and probes and tools have no token.
+ANSWERED_TO_ANYBODY: dict[str, tuple[Message, type[Message]]] = {
+    "grpc.health.v1.Health/Check": (health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse),
+    "grpc.health.v1.Health/Watch": (health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse),
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": (
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionResponse,
+    ),
+}
+# Methods of these services that the gateway does not have.
+NOT_SERVED = {"grpc.health.v1.Health/List"}
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +202,45 @@ def without(names: Iterable[str], text: str) -> str:
     return text
 
 
-def test_every_rpc_has_a_row() -> None:
+def test_every_rpc_has_a_row(channel: grpc.Channel) -> None:
     assert set(ROWS) == set(METHODS)
+    (answer,) = anybody(channel, "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", [])
+    served = {
+        f"{service.name}/{method.name}"
+        for service in answer.list_services_response.service
+        for method in descriptor_pool.Default().FindServiceByName(service.name).methods
+    }
+    owned = {f"{method.containing_service.full_name}/{method.name}" for method in METHODS.values()}
+    assert served - NOT_SERVED == owned | set(ANSWERED_TO_ANYBODY)
+
+
+def anybody(channel: grpc.Channel, method: str, metadata: list[tuple[str, str]]) -> list[Any]:
+    """The first answer of a method that asks for no token."""
+    request, answer = ANSWERED_TO_ANYBODY[method]
+    stub: Any = channel.stream_stream(
+        f"/{method}", lambda message: message.SerializeToString(), answer.FromString
+    )
+    call = stub(iter([request]), metadata=metadata, timeout=30)
+    first = next(call)
+    call.cancel()
+    return [first]
+
+
+@pytest.mark.parametrize("method", ANSWERED_TO_ANYBODY)
+def test_what_asks_for_no_token_says_the_same_to_everybody(method: str, channel: grpc.Channel) -> None:
+    answers = [
+        anybody(channel, method, [("authorization", f"Bearer {token}")] if token else [])
+        for token in ("", make_token(), BEN, ANN)
+    ]
+    assert answers[0][0].ByteSize()
+    assert answers.count(answers[0]) == len(answers)
+
+
+@pytest.mark.parametrize("method", NOT_SERVED)
+def test_what_is_not_served_is_served_to_nobody(method: str, channel: grpc.Channel) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary(f"/{method}")(b"", timeout=30)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("method", METHODS)
