@@ -18,9 +18,19 @@ from dataclasses import dataclass, field
 
 from services.core.errors import InvalidInput
 
-__all__ = ["MIN_TOKEN_CHARACTERS", "Tokens", "check_owner", "make_token", "token_hash", "token_line"]
+__all__ = [
+    "MAX_TOKEN_CHARACTERS",
+    "MIN_TOKEN_CHARACTERS",
+    "Tokens",
+    "check_owner",
+    "make_token",
+    "token_hash",
+    "token_line",
+]
 
 MIN_TOKEN_CHARACTERS = 24
+# Of what a call may send: a longer one would be looked at for nothing.
+MAX_TOKEN_CHARACTERS = 512
 
 _OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -76,6 +86,12 @@ class Tokens:
                 raise InvalidInput(
                     f"The token in entry {number} of {where} has fewer than {MIN_TOKEN_CHARACTERS} "
                     "characters, and could be guessed. Make one with: kmeans-service token OWNER.",
+                    "BAD_TOKENS",
+                )
+            if len(token) > MAX_TOKEN_CHARACTERS:
+                raise InvalidInput(
+                    f"The token in entry {number} of {where} has {len(token)} characters; a call may bring "
+                    f"{MAX_TOKEN_CHARACTERS} at most. Make one with: kmeans-service token OWNER.",
                     "BAD_TOKENS",
                 )
             entries.append((owner, token_hash(token)))

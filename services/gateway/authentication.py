@@ -17,7 +17,7 @@ import structlog
 
 from services.core.errors import InvalidInput, Unauthenticated
 from services.core.settings import Settings
-from services.core.tokens import Tokens
+from services.core.tokens import MAX_TOKEN_CHARACTERS, Tokens
 from services.gateway.addresses import is_loopback
 from services.gateway.watched import WatchedFiles, read_file
 
@@ -26,7 +26,7 @@ __all__ = ["RECHECK_SECONDS", "Authentication", "Caller", "authentication"]
 RECHECK_SECONDS = 5.0
 """How long a call may go on before it is asked again whether its token is still good."""
 
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]{1,512}=*)", re.ASCII | re.IGNORECASE)
+_BEARER = re.compile(rf"bearer +([A-Za-z0-9._~+/-]{{1,{MAX_TOKEN_CHARACTERS}}}=*)", re.ASCII | re.IGNORECASE)
 _PEER = re.compile(r"ipv[46]:(.+):[0-9]+", re.ASCII)
 
 _log = structlog.get_logger(__name__)

@@ -61,3 +61,12 @@ def test_one_token_has_one_owner() -> None:
     token = make_token()
     with pytest.raises(InvalidInput, match="two owners, ann and ben"):
         Tokens.parse_file(f"{token_line('ann', token)}\n{token_line('ben', token)}", "file")
+
+
+def test_a_token_that_no_call_could_bring_is_refused_at_the_start() -> None:
+    longest = "x" * 512
+    assert Tokens.parse_pairs(f"ann:{longest}", "KMEANS_TOKENS").owner_of(longest) == "ann"
+    with pytest.raises(InvalidInput, match="entry 1 of KMEANS_TOKENS has 513 characters") as caught:
+        Tokens.parse_pairs(f"ann:{longest}x", "KMEANS_TOKENS")
+    assert caught.value.reason == "BAD_TOKENS"
+    assert longest not in str(caught.value)
