@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import resources
 
 import grpc
@@ -17,10 +18,16 @@ _MAX_MESSAGE_BYTES = 4 << 20
 def retry_policy() -> str:
     """The service config, JSON: which calls are safe to repeat, and how often.
 
+    The file is what any client may copy. CreateJob is not in it, since without a `request_id` a repeated call
+    makes a second job; it is added here, because `Client` never calls it without.
+
     Streams of answers are not among them: gRPC 1.85 never ends a call that it may repeat when the server is
     killed before its first answer. Watches are resumed by `kmeans_client.watching` instead.
     """
-    return resources.files("kmeans_client").joinpath("service_config.json").read_text("utf-8")
+    policy = json.loads(resources.files("kmeans_client").joinpath("service_config.json").read_text("utf-8"))
+    (repeated,) = policy["methodConfig"]
+    repeated["name"].append({"service": "kmeans.v1.JobService", "method": "CreateJob"})
+    return json.dumps(policy)
 
 
 def open_channel(target: str, credentials: Credentials | None = None) -> grpc.Channel:

@@ -46,7 +46,7 @@ class Client:
     """A connection to one K-Means Service; safe to share between threads.
 
     Every method raises KMeansError when the service refuses, and Unreachable (one of them) when nothing
-    answers. Calls that are safe to repeat are repeated by gRPC (see `service_config.json`).
+    answers. Calls that are safe to repeat are repeated by gRPC (see `kmeans_client.channel.retry_policy`).
     """
 
     def __init__(
