@@ -16,11 +16,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+import pymongo
 from pymongo import MongoClient, ReadPreference, ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -35,6 +36,7 @@ from services.backends.mongodb.failures import DRIVER_ERRORS, URL_ERRORS, closed
 from services.backends.mongodb.schema import prepare_schema
 from services.backends.mongodb.writers import Suspicion, Writers
 from services.core.backoff import backoff_seconds
+from services.core.deadline import at_most, seconds_left
 from services.core.errors import InvalidInput, StoreUnavailable
 
 __all__ = ["Collections", "Database", "Transaction"]
@@ -160,7 +162,7 @@ class Database:
         error of the driver is left to the caller, who has an answer to it.
         """
         turn = self._turns[hash(token) % _N_TURNS]
-        if not turn.acquire(timeout=_GIVE_UP_SECONDS):
+        if not turn.acquire(timeout=at_most(_GIVE_UP_SECONDS)):
             raise StoreUnavailable(f"{self.where} is busy with other changes. Try again in a moment.")
         try:
             with self._translated(expected):
@@ -183,7 +185,7 @@ class Database:
         self._client.close()
 
     def _run(self, token: str, body: Callable[[Transaction], T]) -> tuple[T, set[str]]:
-        deadline = time.monotonic() + _GIVE_UP_SECONDS
+        deadline = time.monotonic() + at_most(_GIVE_UP_SECONDS)
         suspicion = Suspicion(self._writers, lambda: self._progress(token))
         failures = 0
         while True:
@@ -256,7 +258,8 @@ class Database:
         if self._closed.is_set():
             raise closed_store()
         try:
-            yield
+            with _within_deadline():
+                yield
         except expected:
             raise
         except URL_ERRORS as error:
@@ -266,6 +269,13 @@ class Database:
             if self._closed.is_set():
                 raise closed_store() from error
             raise translate(error, self.where) from error
+
+
+def _within_deadline() -> AbstractContextManager[None]:
+    """No statement is waited for longer than whoever asked will."""
+    left = seconds_left()
+    # Not 0, which the driver takes for no limit at all.
+    return nullcontext() if left is None else pymongo.timeout(max(left, 0.001))
 
 
 def _may_begin_anew(error: PyMongoError) -> bool:

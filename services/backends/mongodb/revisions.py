@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.backends.mongodb.failures import closed_store
-from services.core.errors import ServiceError
+from services.core.deadline import at_most
+from services.core.errors import ServiceError, StoreUnavailable
 
 __all__ = ["RevisionWatch"]
 
 _POLL_SECONDS = 0.2  # how old the changes of other processes may get
 _CLOSE_SECONDS = 2.0
+_FIRST_LOOK_SECONDS = 5.0
 _GAP_SECONDS = 0.02  # between two looks, however many ask for one
 
 
@@ -65,8 +67,9 @@ class RevisionWatch:
             self._is_urgent = True
             self._wanted.notify()
         try:
-            # The first look ends by the time limits of the driver, with an error if need be.
-            waiter.told.wait()
+            # The first look ends by the time limits of the driver, which may be long.
+            if not waiter.told.wait(at_most(max(timeout_seconds, _FIRST_LOOK_SECONDS))):
+                raise StoreUnavailable("The job store does not answer. Try again in a moment.")
             while True:
                 with self._lock:
                     waiter.told.clear()
