@@ -22,16 +22,21 @@ from services.backends.mongodb.database import Transaction
 from services.backends.mongodb.records import block_tasks, task_record
 from services.core.tasks import TaskKey, TaskState
 
-__all__ = ["KS_OF_BLOCK", "JobBlocks", "block_id"]
+__all__ = ["JobBlocks", "block_id", "first_k"]
 
-KS_OF_BLOCK = 10
+_KS_OF_BLOCK = 10
 
 
 def block_id(key: TaskKey) -> str:
     """`job/experiment/number` of a task; the id of its task of a part."""
     if key.is_part:
         return key.whole.id
-    return f"{key.job_id}/{key.experiment}/{_number(key)}"
+    return f"{key.job_id}/{key.experiment}/{(key.k - 1) // _KS_OF_BLOCK}"
+
+
+def first_k(k: int) -> int:
+    """The lowest number of clusters in the block that holds this one."""
+    return (k - 1) // _KS_OF_BLOCK * _KS_OF_BLOCK + 1
 
 
 class JobBlocks:
@@ -45,6 +50,7 @@ class JobBlocks:
         self._transaction = transaction
         self._job_id = job_id
         self._read: set[str] = set()
+        self._is_read = False
         self._places: dict[str, tuple[str, int]] = {}
         self._order: dict[str, list[str]] = {}
         self._records: dict[str, Document] = {}
@@ -55,21 +61,23 @@ class JobBlocks:
         """The records of those that exist, each once, in the order given."""
         keys = dict.fromkeys(keys)
         missing = {block_id(key) for key in keys} - self._read
-        if missing:
+        if missing and not self._is_read:
             self._load({"_id": {"$in": sorted(missing)}})
             self._read |= missing
         return {key: self._records[key.id] for key in keys if key.id in self._records}
 
     def every_task(self) -> dict[TaskKey, Document]:
         """All records of the job, parts included, by key."""
-        self._load({"job_id": self._job_id})
+        if not self._is_read:
+            self._load({"job_id": self._job_id})
+            self._is_read = True
         keys = sorted(map(TaskKey.parse, self._records))
         return {key: self._records[key.id] for key in keys}
 
     def parts(self, task: TaskKey) -> dict[TaskKey, Document]:
         """The records of a task's parts, by key."""
         block = task.whole.id
-        if block not in self._read:
+        if block not in self._read and not self._is_read:
             self._load({"_id": block})
             self._read.add(block)
         keys = map(TaskKey.parse, self._order.get(block, ()))
@@ -78,10 +86,8 @@ class JobBlocks:
     def change(self, key: TaskKey, fields: Mapping[str, Any]) -> None:
         """Set fields of a record that was read; written by `write`."""
         record = self._records[key.id]
-        if (
-            record["state"] == TaskState.RUNNING.value
-            and fields.get("state", record["state"]) != record["state"]
-        ):
+        was_run = record["state"] == TaskState.RUNNING.value and not record["n_parts"]
+        if was_run and fields.get("state", record["state"]) != record["state"]:
             self._let_go.setdefault(record["attempt_id"], []).append(key.id)
         record.update(fields)
         self._changed.setdefault(self._places[key.id][0], set()).add(key.id)
@@ -145,12 +151,8 @@ def _block(block: str, first: TaskKey, records: list[Document], revision: int) -
         "_id": block,
         "job_id": first.job_id,
         "experiment": first.experiment,
-        "k": first.k if first.is_part else _number(first) * KS_OF_BLOCK + 1,
+        "k": first.k if first.is_part else first_k(first.k),
         "of_parts": first.is_part,
         "revision": revision,
         "tasks": records,
     }
-
-
-def _number(key: TaskKey) -> int:
-    return (key.k - 1) // KS_OF_BLOCK

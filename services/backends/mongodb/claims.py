@@ -10,30 +10,47 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
 
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Transaction
+from services.backends.mongodb.records import reading
 from services.core.tasks import TaskKey
 
-__all__ = ["drop_claimed", "leases_of", "write_claim"]
+__all__ = ["Hold", "drop_claimed", "leases_of", "read_claim", "write_claim"]
+
+
+class Hold(NamedTuple):
+    """That an attempt runs a task."""
+
+    attempt_id: str
+    task_id: str
 
 
 def write_claim(
-    transaction: Transaction, attempt_id: str, keys: Iterable[TaskKey], lease_until: datetime
+    transaction: Transaction, job_id: str, attempt_id: str, keys: Iterable[TaskKey], lease_until: datetime
 ) -> None:
-    """Note that this attempt runs these tasks of one job."""
-    ids = [key.id for key in keys]
+    """Note that this attempt runs these tasks of the job."""
     transaction.collections.claims.insert_one(
         {
-            "job_id": TaskKey.parse(ids[0]).job_id,
+            "job_id": job_id,
             "attempt_id": attempt_id,
             "lease_until": lease_until,
-            "tasks": ids,
+            "tasks": [key.id for key in keys],
         },
         session=transaction.session,
     )
+
+
+def read_claim(claim: Mapping[str, Any]) -> dict[Hold, datetime]:
+    """What it holds, each until when; DataLoss when it is damaged."""
+    with reading(f"claim {claim.get('_id')}"):
+        attempt_id, lease_until = str(claim["attempt_id"]), claim["lease_until"]
+        if not isinstance(lease_until, datetime):
+            raise TypeError("its lease has no end")
+        return {Hold(attempt_id, TaskKey.parse(id_).id): lease_until for id_ in claim["tasks"]}
 
 
 def drop_claimed(transaction: Transaction, ids: Mapping[str, Sequence[str]]) -> None:
@@ -47,8 +64,10 @@ def drop_claimed(transaction: Transaction, ids: Mapping[str, Sequence[str]]) -> 
 
 
 def leases_of(
-    collections: Collections, claims: Document, session: ClientSession | None = None
-) -> dict[str, datetime]:
-    """Until when each task of these claims is leased, by its id."""
-    found = collections.claims.find(claims, session=session)
-    return {id_: claim["lease_until"] for claim in found for id_ in claim["tasks"]}
+    collections: Collections, wanted: Document, session: ClientSession | None = None
+) -> dict[Hold, datetime]:
+    """All that the claims hold for which this condition holds."""
+    leases: dict[Hold, datetime] = {}
+    for claim in collections.claims.find(wanted, session=session):
+        leases |= read_claim(claim)
+    return leases

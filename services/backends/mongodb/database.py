@@ -1,13 +1,13 @@
 """One MongoDB database: the client behind it, and transactions that are tried again.
 
-Why transactions. Every change raises the revision of its job and stamps the tasks it touches with it, in
-one transaction, so that the job's record is a token that only one change can hold: changes of a job become
-visible whole and in the order of their revisions. A watcher that has seen revision R can therefore miss
-nothing at or below R. Schemes without transactions (reserve a revision, write tasks, publish it) must
-decide when a writer that went silent is dead; one that was merely slow then writes below a revision that
-watchers have passed. The price is a replica set, which production has anyway, and conflicts: two changes
-of one job at once make one of them begin anew. Threads of one process take turns instead (`_turns`), so
-only processes conflict, a few times a second each.
+Why transactions. Every change that anybody sees raises the revision of its job and stamps the tasks it
+touches with it, in one transaction, so that the job's record is a token that only one change can hold:
+changes of a job become visible whole and in the order of their revisions. A watcher that has seen revision R
+can therefore miss nothing at or below R. Schemes without transactions (reserve a revision, write tasks,
+publish it) must decide when a writer that went silent is dead; one that was merely slow then writes below a
+revision that watchers have passed. The price is a replica set, which production has anyway, and conflicts:
+two changes of one job at once make one of them begin anew. Threads of one process take turns instead
+(`_turns`), so only processes conflict, a few times a second each.
 """
 
 from __future__ import annotations
@@ -227,7 +227,9 @@ class Database:
                 session.commit_transaction()
                 return
             except PyMongoError as error:
-                if not error.has_error_label("UnknownTransactionCommitResult") or self._closed.is_set():
+                # Committed or not, one whose session was ended is told by asking again as well.
+                is_unknown = _is_interrupted(error) or error.has_error_label("UnknownTransactionCommitResult")
+                if not is_unknown or self._closed.is_set():
                     raise
                 failures += 1
                 pause = _pause_seconds(failures)
@@ -279,12 +281,12 @@ def _within_deadline() -> AbstractContextManager[None]:
 
 
 def _may_begin_anew(error: PyMongoError) -> bool:
-    """Whether a transaction may be repeated: in conflict with another, or ended by who took us for dead.
+    """Whether a transaction was not committed: in conflict with another, or ended by who took us for dead."""
+    return _is_interrupted(error) or error.has_error_label("TransientTransactionError")
 
-    Should it have been committed after all, its repetition finds nothing left to change.
-    """
-    interrupted = isinstance(error, OperationFailure) and error.code == _INTERRUPTED
-    return interrupted or error.has_error_label("TransientTransactionError")
+
+def _is_interrupted(error: PyMongoError) -> bool:
+    return isinstance(error, OperationFailure) and error.code == _INTERRUPTED
 
 
 def _pause_seconds(failures: int) -> float:

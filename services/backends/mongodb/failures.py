@@ -34,6 +34,7 @@ URL_ERRORS = (InvalidURI, ConfigurationError)
 _AUTHENTICATION_CODES = {11, 18, 8000}
 _PERMISSION_CODES = {13, 31}
 _DISK_FULL_CODES = {14031, 28}
+_TOO_LARGE_CODES = {10334, 17419, 17420}
 _CONFLICT_CODES = {112, 251}
 # Interrupted, cursor gone, stepping down, shutting down, over a time limit, too few members to confirm...
 _PASSING_CODES = {
@@ -62,7 +63,7 @@ def translate(error: PyMongoError | BSONError, where: str) -> ServiceError:
         case InvalidOperation():
             return closed_store()
         case DocumentTooLarge():
-            return LimitExceeded(f"{where} cannot hold a record of this size.", "RECORD_TOO_LARGE")
+            return _too_large(where)
         case BSONError():
             return DataLoss(
                 f"A record of {where} cannot be read. Restore the job store from a backup.",
@@ -72,6 +73,10 @@ def translate(error: PyMongoError | BSONError, where: str) -> ServiceError:
             return _refusal(error, where)
         case EncryptionError() | PyMongoError():
             return ServiceError(f"{where} could not be used ({type(error).__name__}).")
+
+
+def _too_large(where: str) -> LimitExceeded:
+    return LimitExceeded(f"{where} cannot hold a record of this size.", "RECORD_TOO_LARGE")
 
 
 def _refusal(error: OperationFailure, where: str) -> ServiceError:
@@ -89,6 +94,8 @@ def _refusal(error: OperationFailure, where: str) -> ServiceError:
         return StoreUnavailable(
             f"The disk of {where} is full. Free some space and try again; nothing of this change was kept."
         )
+    if code in _TOO_LARGE_CODES:
+        return _too_large(where)
     if code in _CONFLICT_CODES or error.has_error_label("TransientTransactionError"):
         return StoreUnavailable(f"{where} is busy with other changes of the same job. Try again in a moment.")
     if code in _PASSING_CODES or error.timeout or _is_retryable(error):

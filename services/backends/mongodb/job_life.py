@@ -28,8 +28,8 @@ _TERMINAL = frozenset(state.value for state in TaskState if state.is_terminal)
 class MongoJobLife:
     """The changes of state of `services.core.ports.JobStore`.
 
-    Each looks first and raises the revision when there is something to change. That the look still holds
-    then is seen to by the revision: raising it fails when the job changed since the transaction began.
+    Each raises the revision before it reads tasks, and undoes that when there is nothing to change: who looks
+    through a large job first would begin anew with every change that others make meanwhile.
     """
 
     def __init__(self, database: Database) -> None:
@@ -44,12 +44,13 @@ class MongoJobLife:
             job = fetch_job(collections, job_id, session)
             if job.state.is_terminal:
                 return job
+            revision = _next_revision(transaction, job_id)
             blocks = JobBlocks(transaction, job_id)
             there = blocks.every_task()
             new = with_parts_counted(key for key in keys if key.whole not in there)
             if not new and job.state is JobState.RUNNING:
+                transaction.undo()
                 return job
-            revision = _next_revision(transaction, job_id)
             # All at once, as a job whose tasks are there in part could be closed before its time.
             if new:
                 blocks.add(new, revision)
@@ -97,8 +98,9 @@ class MongoJobLife:
 
         def retry(transaction: Transaction) -> Job:
             job = fetch_job(transaction.collections, job_id, transaction.session)
+            revision = _next_revision(transaction, job_id)
             blocks = JobBlocks(transaction, job_id)
-            records = blocks.every_task()
+            records = blocks.every_task() if keys is None else blocks.tasks(keys)
             if keys is None:
                 again = {
                     key
@@ -107,7 +109,6 @@ class MongoJobLife:
                 }
                 if job.state is JobState.FAILED and not records:
                     _check_retry(transaction, job, job.spec.n_tasks, limits)
-                    _next_revision(transaction, job_id)
                     return _reopen(transaction, job_id, JobState.PENDING)
             else:
                 for key in keys:
@@ -115,10 +116,13 @@ class MongoJobLife:
                         raise task_not_found(key)
                 again = {key for key in keys if records[key]["state"] in _TERMINAL}
             if not again:
+                transaction.undo()
                 return job
             _check_retry(transaction, job, len(again), limits)
-            revision = _next_revision(transaction, job_id)
-            cleared = {key: record for key, record in records.items() if key.whole in again}
+            cleared = {key: records[key] for key in again}
+            for key in again:
+                if records[key]["n_parts"]:
+                    cleared |= blocks.parts(key)
             remove_models(transaction, {key: record["model"] for key, record in cleared.items()})
             for key in cleared:
                 # started_at stays: it says when the last attempt began.
@@ -135,14 +139,25 @@ class MongoJobLife:
             if job.state.is_terminal:
                 return job
             revision = _next_revision(transaction, job_id)
-            blocks = JobBlocks(transaction, job_id)
-            for key, record in blocks.every_task().items():
-                if record["state"] not in _TERMINAL:
-                    blocks.change(
-                        key, {"state": TaskState.CANCELLED.value, "ended_at": now, "attempt_id": ""}
-                    )
-            remove_part_models(transaction, blocks)
-            blocks.write(revision)
+            # Without a look at the tasks: a job with a damaged one can be ended, too.
+            unfinished = {"$in": [TaskState.PENDING.value, TaskState.RUNNING.value]}
+            collections.blocks.update_many(
+                {"job_id": job_id, "tasks.state": unfinished},
+                {
+                    "$set": {
+                        "revision": revision,
+                        "tasks.$[left].revision": revision,
+                        "tasks.$[left].ended_at": now,
+                        "tasks.$[left].attempt_id": "",
+                        # Last, as some servers look for those left at every field.
+                        "tasks.$[left].state": TaskState.CANCELLED.value,
+                    }
+                },
+                array_filters=[{"left.state": unfinished}],
+                session=session,
+            )
+            remove_part_models(transaction, job_id)
+            collections.claims.delete_many({"job_id": job_id}, session=session)
             return _end(transaction, job_id, state, failure, now)
 
         return self._database.change(job_id, stop)

@@ -12,6 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from services.backends.documents import Document
+from services.backends.mongodb.blocks import block_id
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import block_tasks, job_record, read_job_record, read_task
@@ -24,7 +25,7 @@ from services.core.errors import Conflict, FailedPrecondition
 from services.core.jobs import Job, JobFilter, JobState
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
-from services.core.tasks import Task
+from services.core.tasks import Task, TaskKey
 
 __all__ = ["MongoJobs", "fetch_job"]
 
@@ -145,21 +146,46 @@ class MongoJobs:
 
     def changed_tasks(self, job_id: str, revision: int, limit: int) -> tuple[Task, ...]:
         """See the port."""
-        # Of a block that moves while they are read, the tasks changed meanwhile are told later.
-        wanted = {"job_id": job_id, "of_parts": False, "revision": {"$gte": revision + 1}}
         with self._database.calls() as collections:
-            blocks = collections.blocks.find(wanted, sort=[("revision", ASCENDING)])
-            changed = {
-                record["id"]: record
-                for block in blocks
-                for record in block_tasks(block)
-                if record["revision"] > revision
-            }
-        # Tasks changed together share a revision. A cut among them would lose the rest of them to a caller
-        # that goes on from the last revision it saw.
-        last = max(heapq.nsmallest(limit, (record["revision"] for record in changed.values())), default=0)
-        tasks = [read_task(record) for record in changed.values() if record["revision"] <= last]
-        return tuple(sorted(tasks, key=lambda task: (task.revision, task.key)))
+            while True:
+                # Tasks changed together share a revision. A cut among them would lose the rest of them to a
+                # caller that goes on from the last revision it saw.
+                ids, last = _changed_ids(collections, job_id, revision, limit)
+                if not ids:
+                    return ()
+                blocks = collections.blocks.find({"_id": {"$in": sorted({*map(block_id, ids)})}})
+                changed = [
+                    read_task(record)
+                    for block in blocks
+                    for record in block_tasks(block)
+                    if revision < record["revision"] <= last
+                ]
+                if changed:
+                    return tuple(sorted(changed, key=lambda task: (task.revision, task.key)))
+                # All of them have changed again meanwhile, and are told at their new revision.
+                revision = last
+
+
+def _changed_ids(
+    collections: Collections, job_id: str, revision: int, limit: int
+) -> tuple[list[TaskKey], int]:
+    """The earliest tasks, about `limit`, that changed above this revision, and the last revision of them.
+
+    Where blocks move while they are read, the tasks changed meanwhile come later.
+    """
+    blocks = collections.blocks.find(
+        {"job_id": job_id, "of_parts": False, "revision": {"$gte": revision + 1}},
+        {"tasks.id": True, "tasks.revision": True},
+        sort=[("revision", ASCENDING)],
+    )
+    changed = {
+        record["id"]: record["revision"]
+        for block in blocks
+        for record in block_tasks(block, "revision")
+        if record["revision"] > revision
+    }
+    last = max(heapq.nsmallest(limit, changed.values()), default=0)
+    return [TaskKey.parse(id_) for id_, at in changed.items() if at <= last], last
 
 
 def fetch_job(collections: Collections, job_id: str, session: ClientSession | None = None) -> Job:

@@ -97,7 +97,8 @@ def remove_models(transaction: Transaction, models: Mapping[TaskKey, Mapping[str
     """
     packs: dict[str, Document] = {}
     for named in models.values():
-        if named is not None and "pack" in named:
+        # What is damaged names nothing that could be removed; a fit puts it right.
+        if named is not None and {"pack", "name"} <= named.keys():
             packs.setdefault(named["pack"], {})[f"models.{named['name']}"] = ""
     if packs:
         collection, session = transaction.collections.models, transaction.session

@@ -10,7 +10,7 @@ from services.backends.documents import Document, result_document
 from services.backends.mongodb.blocks import JobBlocks
 from services.backends.mongodb.database import Transaction
 from services.backends.mongodb.models import move_model, remove_models
-from services.backends.mongodb.records import read_task
+from services.backends.mongodb.records import block_tasks, read_task
 from services.core.parts import best_part, task_of_parts
 from services.core.tasks import Task, TaskKey, TaskState
 
@@ -34,16 +34,19 @@ def align(transaction: Transaction, blocks: JobBlocks, changed: Iterable[TaskKey
         blocks.change(key, fields)
 
 
-def remove_part_models(transaction: Transaction, blocks: JobBlocks) -> None:
+def remove_part_models(transaction: Transaction, job_id: str) -> None:
     """Remove what parts have found whose tasks will not have it: those of a job that was stopped."""
+    blocks, session = transaction.collections.blocks, transaction.session
+    of_parts = {"job_id": job_id, "of_parts": True}
     models = {
-        key: record["model"]
-        for key, record in blocks.every_task().items()
-        if key.is_part and record["model"] is not None
+        TaskKey.parse(record["id"]): record["model"]
+        for block in blocks.find(of_parts, session=session)
+        for record in block_tasks(block)
+        if record["model"] is not None
     }
-    for key in models:
-        blocks.change(key, {"model": None})
-    remove_models(transaction, models)
+    if models:
+        blocks.update_many(of_parts, {"$set": {"tasks.$[].model": None}}, session=session)
+        remove_models(transaction, models)
 
 
 def _fields(task: Task) -> Document:

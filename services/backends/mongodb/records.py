@@ -30,9 +30,9 @@ __all__ = [
     "read_dataset_record",
     "read_job_record",
     "read_standing",
-    "read_state",
     "read_task",
     "read_task_key",
+    "reading",
     "task_record",
     "to_millis",
 ]
@@ -52,6 +52,21 @@ NEW_TASK: Mapping[str, Any] = {
     "result": None,
     "error": "",
     "model": None,
+}
+
+_STATES = frozenset(state.value for state in TaskState)
+# What the fields of a task's record have to be for the store to decide by them.
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "n_parts": int,
+    "revision": int,
+    "waiting_from": int,
+    "attempts": int,
+    "losses": int,
+    "state": str,
+    "attempt_id": str,
+    "error": str,
+    "result": (dict, type(None)),
+    "model": (dict, type(None)),
 }
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,7 +103,7 @@ def dataset_record(dataset: Dataset) -> Document:
 
 def read_dataset_record(record: Mapping[str, Any]) -> Dataset:
     """Read what `dataset_record` made; DataLoss when it is damaged."""
-    with _reading(f"dataset {record.get('_id')}"):
+    with reading(f"dataset {record.get('_id')}"):
         return read_dataset({**record, "id": record["_id"]}, record["created_at"])
 
 
@@ -114,7 +129,7 @@ def job_record(job: Job) -> Document:
 
 def read_job_record(record: Mapping[str, Any]) -> Job:
     """Read what `job_record` made; DataLoss when it is damaged."""
-    with _reading(f"job {record.get('_id')}"):
+    with reading(f"job {record.get('_id')}"):
         return Job(
             id=record["_id"],
             owner=record["owner"],
@@ -129,8 +144,7 @@ def read_job_record(record: Mapping[str, Any]) -> Job:
             revision=record["revision"],
             failure=record["failure"],
             request_id=record["request_id"],
-            # Not in the records of older versions.
-            traceparent=record.get("traceparent", ""),
+            traceparent=record["traceparent"],
         )
 
 
@@ -147,21 +161,37 @@ def task_record(key: TaskKey, n_parts: int, revision: int) -> Document:
     }
 
 
-def block_tasks(block: Mapping[str, Any]) -> list[Document]:
-    """The records of tasks that a block holds; DataLoss when it is damaged."""
-    with _reading(f"block of tasks {block.get('_id')}"):
-        return list(block["tasks"])
+def block_tasks(block: Mapping[str, Any], *fields: str) -> list[Document]:
+    """The records of tasks that a block holds; DataLoss when one lacks something.
+
+    Args:
+        fields: those that were asked for beside the id; all of them when none is named.
+    """
+    with reading(f"block of tasks {block.get('_id')}"):
+        records: list[Document] = block["tasks"]
+        for record in records:
+            if not isinstance(record["id"], str):
+                raise TypeError("a task has no id")
+    needed = fields or _TYPES
+    for record in records:
+        with reading(f"task {record['id']}"):
+            for field in needed:
+                if not isinstance(record[field], _TYPES[field]):
+                    raise TypeError(f"{field} is {record[field]!r:.100}")
+            if "state" in needed and record["state"] not in _STATES:
+                raise ValueError(f"{record['state']!r:.100} is no state")
+    return records
 
 
 def read_task_key(record: Mapping[str, Any]) -> TaskKey:
     """The key of a task; DataLoss when it is damaged."""
-    with _reading(f"task {record.get('id')}"):
+    with reading(f"task {record.get('id')}"):
         return TaskKey.parse(record["id"])
 
 
 def read_standing(record: Mapping[str, Any]) -> Standing:
     """Read the `STANDING_FIELDS` of a task; DataLoss when they are damaged."""
-    with _reading(f"task {record.get('id')}"):
+    with reading(f"task {record.get('id')}"):
         return Standing(
             int(record["revision"]),
             TaskState(record["state"]),
@@ -172,16 +202,10 @@ def read_standing(record: Mapping[str, Any]) -> Standing:
         )
 
 
-def read_state(record: Mapping[str, Any]) -> TaskState:
-    """The state of a task; DataLoss when it is damaged."""
-    with _reading(f"task {record.get('id')}"):
-        return TaskState(record["state"])
-
-
 def read_task(record: Mapping[str, Any], lease_until: datetime | None = None) -> Task:
     """Read the record of a task; DataLoss when it is damaged. Leases are kept with the claims."""
     key = read_task_key(record)
-    with _reading(f"task {key.id}"):
+    with reading(f"task {key.id}"):
         result = record["result"]
         return Task(
             key=key,
@@ -199,7 +223,8 @@ def read_task(record: Mapping[str, Any], lease_until: datetime | None = None) ->
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def reading(what: str) -> Iterator[None]:
+    """DataLoss in place of what goes wrong while a damaged record is read."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:

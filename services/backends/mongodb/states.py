@@ -20,9 +20,9 @@ from pymongo.client_session import ClientSession
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections
 from services.backends.mongodb.job_tasks import JobTasks
-from services.backends.mongodb.records import STANDING_FIELDS, block_tasks, read_standing, read_state
+from services.backends.mongodb.records import STANDING_FIELDS, block_tasks, read_standing
 from services.core.jobs import JobState
-from services.core.tasks import TaskCounts
+from services.core.tasks import TaskCounts, TaskState
 
 __all__ = ["TaskStates", "count_by_state"]
 
@@ -137,7 +137,9 @@ class TaskStates:
         # Not under the lock: a thread that waits for a server in vain holds up no other.
         changed = collections.blocks.find(wanted, STANDING_FIELDS, session=session)
         standings = {
-            record["id"]: read_standing(record) for block in changed for record in block_tasks(block)
+            record["id"]: read_standing(record)
+            for block in changed
+            for record in block_tasks(block, "revision", "state", "n_parts", "losses", "waiting_from")
         }
         with self._lock:
             known.tasks.update(standings, revision)
@@ -184,4 +186,6 @@ def count_by_state(collections: Collections, job_id: str, session: ClientSession
     blocks = collections.blocks.find(
         {"job_id": job_id, "of_parts": False}, {"tasks.id": True, "tasks.state": True}, session=session
     )
-    return TaskCounts(Counter(read_state(record) for block in blocks for record in block_tasks(block)))
+    return TaskCounts(
+        Counter(TaskState(record["state"]) for block in blocks for record in block_tasks(block, "state"))
+    )

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
 from services.backends.documents import Document, result_document
 from services.backends.mongodb.blocks import JobBlocks
-from services.backends.mongodb.claims import leases_of, write_claim
+from services.backends.mongodb.claims import Hold, leases_of, write_claim
 from services.backends.mongodb.database import Database, Transaction
 from services.backends.mongodb.models import (
     is_packed,
@@ -18,6 +20,8 @@ from services.backends.mongodb.models import (
     write_pack,
 )
 from services.backends.mongodb.parts import align
+from services.core.errors import DataLoss
+from services.core.jobs import JobState
 from services.core.tasks import TaskKey, TaskOutcome, TaskState, lost_too_often
 
 __all__ = ["MongoTasks"]
@@ -25,8 +29,12 @@ __all__ = ["MongoTasks"]
 # Which fields of which tasks are to change at this revision, in the transaction given.
 _Decision = Callable[[Transaction, JobBlocks, int], Mapping[TaskKey, Document]]
 
+# Of a sentence: sixty of them share a document.
+_ERROR_CHARS = 4000
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _RELEASED: Mapping[str, Any] = {"state": TaskState.PENDING.value, "attempt_id": ""}
+
+_log = structlog.get_logger("mongodb")
 
 
 class MongoTasks:
@@ -34,6 +42,8 @@ class MongoTasks:
 
     A call that names tasks of several jobs changes each job in a transaction of its own.
     """
+
+    _has_looked = False  # for tasks that run under no claim
 
     def __init__(self, database: Database) -> None:
         """Keep tasks in this database."""
@@ -54,7 +64,7 @@ class MongoTasks:
                     if _is_pending(record)
                 }
                 if changes:
-                    write_claim(transaction, attempt_id, changes, lease_until)
+                    write_claim(transaction, of_job[0].job_id, attempt_id, changes, lease_until)
                 return changes
 
             return decide
@@ -64,11 +74,18 @@ class MongoTasks:
     def renew_lease(self, attempt_id: str, lease_until: datetime) -> int:
         """See the port."""
         of_attempt = {"attempt_id": attempt_id}
-        with self._database.calls() as collections:
-            renewed = collections.claims.update_many(of_attempt, {"$set": {"lease_until": lease_until}})
-            if not renewed.matched_count:
+
+        # In a transaction, though a single statement: it does not wait for one that a dead process left open.
+        def renew(transaction: Transaction) -> int:
+            claims, session = transaction.collections.claims, transaction.session
+            if not claims.update_many(
+                of_attempt, {"$set": {"lease_until": lease_until}}, session=session
+            ).matched_count:
+                transaction.undo()
                 return 0
-            return len(leases_of(collections, of_attempt))
+            return len(leases_of(transaction.collections, of_attempt, session))
+
+        return self._database.change(attempt_id, renew)
 
     def finish_tasks(
         self, attempt_id: str, outcomes: Sequence[TaskOutcome], now: datetime
@@ -82,9 +99,8 @@ class MongoTasks:
 
     def release_tasks(self, attempt_id: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
-        of_attempt = {"attempt_id": attempt_id}
         with self._database.calls() as collections:
-            held = leases_of(collections, of_attempt)
+            held = leases_of(collections, {"attempt_id": attempt_id})
 
         def release(of_job: Sequence[TaskKey]) -> _Decision:
             def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
@@ -93,19 +109,19 @@ class MongoTasks:
 
             return decide
 
-        return self._change_named(sorted(map(TaskKey.parse, held)), release, now)
+        return self._change_named(sorted(TaskKey.parse(hold.task_id) for hold in held), release, now)
 
     def fail_tasks(self, keys: Sequence[TaskKey], error: str, now: datetime) -> tuple[TaskKey, ...]:
         """See the port."""
 
         def fail(of_job: Sequence[TaskKey]) -> _Decision:
             def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
-                of_these = {"job_id": of_job[0].job_id}
-                leases = leases_of(transaction.collections, of_these, transaction.session)
+                leases = leases_of(transaction.collections, {"job_id": of_job[0].job_id}, transaction.session)
                 free = [
                     key
                     for key, record in blocks.tasks(of_job).items()
-                    if _is_pending(record) or (_is_running(record) and leases.get(key.id, _NEVER) < now)
+                    if _is_pending(record)
+                    or (_is_running(record) and leases.get(_hold(key, record), _NEVER) < now)
                 ]
                 return {key: _to_error(error, now) for key in free}
 
@@ -114,37 +130,55 @@ class MongoTasks:
         return self._change_named(keys, fail, now)
 
     def expire_leases(self, now: datetime, max_losses: int | None = None) -> tuple[str, ...]:
-        """See the port."""
-        ended: Document = {"lease_until": {"$lt": now}}
+        """See the port.
+
+        At first it looks at every RUNNING job, for tasks that run though no claim says so: of a dump that was
+        no snapshot, say. Nothing else would ever set them back.
+        """
+        ended: Document = {"lease_until": {"$not": {"$gte": now}}}  # a damaged one has ended, too
         # Asked first: there is nothing almost every time, and then nobody has to wait for a turn.
         with self._database.calls() as collections:
-            claims = list(collections.claims.find(ended))
-            if not claims:
-                return ()
-            # Left behind by who finished all of theirs.
-            collections.claims.delete_many({**ended, "tasks": []})
-        jobs = sorted({claim["job_id"] for claim in claims if claim["tasks"]})
-        return tuple(job_id for job_id in jobs if self._expire(job_id, now, max_losses))
+            claims = list(collections.claims.find(ended, {"job_id": True, "tasks": True}))
+            if claims:
+                # Left behind by who finished all of theirs.
+                collections.claims.delete_many({**ended, "tasks": []})
+            jobs = {claim["job_id"] for claim in claims if claim.get("tasks") != []}
+            if not self._has_looked:
+                running = collections.jobs.find({"state": JobState.RUNNING.value}, {"_id": True})
+                jobs.update(job["_id"] for job in running)
+        expired = [job_id for job_id in sorted(jobs) if self._expire(job_id, ended, max_losses, now)]
+        self._has_looked = True
+        return tuple(expired)
 
-    def _expire(self, job_id: str, now: datetime, max_losses: int | None) -> bool:
-        ended: Document = {"job_id": job_id, "lease_until": {"$lt": now}}
-        seen: list[Any] = []
-
-        def decide(transaction: Transaction, blocks: JobBlocks, revision: int) -> dict[TaskKey, Document]:
+    def _expire(self, job_id: str, ended: Document, max_losses: int | None, now: datetime) -> bool:
+        def expire(transaction: Transaction) -> bool:
+            collections, session = transaction.collections, transaction.session
+            revision = transaction.next_revision(job_id)
             # Read again: a lease may have been renewed meanwhile.
-            claims = list(transaction.collections.claims.find(ended, session=transaction.session))
-            holders = {TaskKey.parse(id_): claim["attempt_id"] for claim in claims for id_ in claim["tasks"]}
-            seen.extend(claim["_id"] for claim in claims)
-            return {
-                key: _lost(record, max_losses, revision, now)
-                for key, record in _run_under(blocks, holders).items()
+            removed = collections.claims.delete_many({"job_id": job_id, **ended}, session=session)
+            if revision is None:
+                return False
+            held = leases_of(collections, {"job_id": job_id}, session)
+            blocks = JobBlocks(transaction, job_id)
+            lost = {
+                key: record
+                for key, record in blocks.every_task().items()
+                if _is_running(record) and _hold(key, record) not in held
             }
+            for key, record in lost.items():
+                blocks.change(key, _lost(record, max_losses, revision, now))
+            if not lost and not removed.deleted_count:
+                transaction.undo()
+            align(transaction, blocks, lost, now)
+            blocks.write(revision)
+            return bool(lost)
 
-        is_changed = bool(self._change(job_id, decide, now))
-        # None of their tasks runs under them any more, and none ever will; of a job that is gone, neither.
-        with self._database.calls() as collections:
-            collections.claims.delete_many({"_id": {"$in": seen}} if seen else ended)
-        return is_changed
+        try:
+            return self._database.change(job_id, expire)
+        except DataLoss as error:
+            # One job that cannot be read must not keep all others from theirs.
+            _log.error("tasks of a job not handed back", job_id=job_id, error=str(error))
+            return False
 
     def _change_named(
         self, keys: Sequence[TaskKey], decision: Callable[[Sequence[TaskKey]], _Decision], now: datetime
@@ -228,8 +262,17 @@ def _lost(record: Document, max_losses: int | None, revision: int, now: datetime
     return {**_RELEASED, "losses": record["losses"] + 1, "waiting_from": revision}
 
 
+def _hold(key: TaskKey, record: Document) -> Hold:
+    return Hold(record["attempt_id"], key.id)
+
+
 def _to_error(error: str, now: datetime) -> Document:
-    return {"state": TaskState.ERROR.value, "attempt_id": "", "ended_at": now, "error": error}
+    return {
+        "state": TaskState.ERROR.value,
+        "attempt_id": "",
+        "ended_at": now,
+        "error": error[:_ERROR_CHARS],
+    }
 
 
 def _end(outcome: TaskOutcome, now: datetime, model: Document | None) -> Document:
@@ -239,7 +282,7 @@ def _end(outcome: TaskOutcome, now: datetime, model: Document | None) -> Documen
         "ended_at": now,
         "seconds": outcome.seconds,
         "result": None if result is None else result_document(result),
-        "error": outcome.error,
+        "error": outcome.error[:_ERROR_CHARS],
         "model": model,
     }
 

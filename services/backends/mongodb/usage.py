@@ -10,8 +10,11 @@ from services.backends.mongodb.database import Collections, Transaction
 from services.backends.mongodb.records import read_job_record
 from services.backends.sound import read_sound
 from services.core.quotas import OwnerUsage
+from services.core.tasks import TaskState
 
 __all__ = ["hold_owner", "note_owner", "usage_of"]
+
+_HAS_ENDED = {"$in": ["$$task.state", [state.value for state in TaskState if state.is_terminal]]}
 
 
 def note_owner(collections: Collections, owner: str) -> None:
@@ -40,9 +43,12 @@ def usage_of(collections: Collections, owner: str, session: ClientSession | None
     ended = collections.blocks.aggregate(
         [
             {"$match": {"job_id": {"$in": [job.id for job in jobs]}, "of_parts": False}},
-            {"$unwind": "$tasks"},
-            {"$match": {"tasks.state": {"$nin": ["pending", "running"]}}},
-            {"$group": {"_id": None, "count": {"$sum": 1}}},
+            {
+                "$project": {
+                    "count": {"$size": {"$filter": {"input": "$tasks", "as": "task", "cond": _HAS_ENDED}}}
+                }
+            },
+            {"$group": {"_id": None, "count": {"$sum": "$count"}}},
         ],
         session=session,
     )

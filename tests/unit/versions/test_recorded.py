@@ -22,7 +22,7 @@ from services.backends.mongodb.records import (
     job_record,
     read_dataset_record,
     read_job_record,
-    read_task_record,
+    read_task,
     task_record,
 )
 from services.backends.rabbitmq.messages import BundleMessage, event_message, read_event
@@ -39,7 +39,7 @@ TOMORROW = {"of_tomorrow": {"any": [1, None, "thing"]}}
 
 
 def document(kind: str) -> dict[str, Any]:
-    """A recorded MongoDB document, its dates as the driver gives them."""
+    """A recorded MongoDB document, or a task of one, its dates as the driver gives them."""
 
     def revive(value: dict[str, Any]) -> Any:
         return datetime.fromisoformat(value["$date"]) if set(value) == {"$date"} else value
@@ -79,7 +79,7 @@ def test_older_documents_are_read_and_newer_ones_keep_all_that_was(extra: dict[s
     assert job_record(job).items() >= document("job").items()
     assert job.traceparent == ""
     for kind, key, n_parts in (("task", KEYS[0], 1), ("part", KEYS[1], 0)):
-        assert read_task_record(document(kind) | extra).key == key
+        assert read_task(document(kind) | extra).key == key
         assert task_record(key, n_parts, 3).items() >= document(kind).items()
 
 
