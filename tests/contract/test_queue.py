@@ -125,6 +125,20 @@ def test_consumers_share_the_bundles(queue: TaskQueue) -> None:
     )
 
 
+def test_ten_workers_get_a_fair_share_each(queue: TaskQueue) -> None:
+    consumers = [queue.open_bundle_consumer(1) for _ in range(10)]
+    queue.publish_bundles([make_bundle(number) for number in range(200)])
+    shares = [0] * len(consumers)
+    while sum(shares) < 200:
+        # All are at work at once, and each takes its next when it has settled the last.
+        held = {number: consumer.receive(SOON) for number, consumer in enumerate(consumers)}
+        for number, delivery in held.items():
+            if delivery is not None:
+                shares[number] += 1
+                delivery.ack()
+    assert min(shares) >= 10
+
+
 def test_requeue_gives_it_back_to_be_next_and_counts_nothing(queue: TaskQueue) -> None:
     queue.publish_bundles(BUNDLES[:2])
     consumer = queue.open_bundle_consumer(1)
