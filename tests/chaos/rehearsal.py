@@ -24,7 +24,7 @@ from services.core.pages import PageRequest
 from tests.chaos.faults import Faults
 from tests.chaos.schedule import Strike
 from tests.chaos.topology import Size, Topology
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import Verdict, judge, judge_watches
 from tests.chaos.watchers import Watcher
 from tests.chaos.workload import Results, Workload, best_of, run_undisturbed, stored_fits
 
@@ -150,6 +150,8 @@ class Rehearsal:
             opened.callback(with_backends.close)
             for job, watchers in jobs:
                 self._judge(clients, with_backends, expected, job, watchers)
+            struck = [fault for _, fault in self._outcome.struck]
+            self._outcome.complaints += judge_watches(struck, self._outcome.reconnections)
             self._outcome.complaints += _orphans(with_backends)
 
     def _run_job(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Fault", "Strike", "plan_strikes"]
+__all__ = ["Fault", "Strike", "plan_round", "plan_strikes"]
 
 # Long enough for the service to make headway between two faults, short enough for faults to overlap.
 _GAP_SECONDS = (2.0, 5.0)
@@ -77,22 +78,31 @@ def plan_strikes(seed: int, seconds: float) -> tuple[Strike, ...]:
     Faults are dealt like cards: every kind comes once (or more, by its share) before any comes again.
     """
     numbers = random.Random(seed)
-    strikes: list[Strike] = []
+    strikes = _strikes(numbers, _deal(numbers), _GAP_SECONDS)
+    return tuple(itertools.takewhile(lambda strike: strike.at_seconds <= seconds, strikes))
+
+
+def plan_round(seed: int, faults: Collection[Fault], gap_seconds: tuple[float, float]) -> tuple[Strike, ...]:
+    """Each of these faults once, this far apart, from and to; the same seed, the same strikes."""
+    numbers = random.Random(seed)
+    hand = sorted(faults)
+    numbers.shuffle(hand)
+    return tuple(_strikes(numbers, hand, gap_seconds))
+
+
+def _strikes(
+    numbers: random.Random, faults: Iterable[Fault], gap_seconds: tuple[float, float]
+) -> Iterator[Strike]:
     at_seconds = _FIRST_SECONDS
-    for fault in _deal(numbers):
-        at_seconds += numbers.uniform(*_GAP_SECONDS)
-        if at_seconds > seconds:
-            return tuple(strikes)
+    for fault in faults:
+        at_seconds += numbers.uniform(*gap_seconds)
         _, shortest, longest = _DECK[fault]
-        strikes.append(
-            Strike(
-                at_seconds=round(at_seconds, 3),
-                fault=fault,
-                seconds=round(numbers.uniform(shortest, longest), 3),
-                target=numbers.randrange(1 << 16),
-            )
+        yield Strike(
+            at_seconds=round(at_seconds, 3),
+            fault=fault,
+            seconds=round(numbers.uniform(shortest, longest), 3),
+            target=numbers.randrange(1 << 16),
         )
-    raise AssertionError("the deck never ends")
 
 
 def _deal(numbers: random.Random) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.backends.assembly import Backends, open_backends
+from services.core.settings import read_settings
 from tests.chaos.pods import Ending, Pod
 from tests.chaos.proxy import Proxy
 from tests.servers.fleet import Servers
@@ -27,8 +28,6 @@ _SETTINGS = {
     "KMEANS_REPUBLISH_SECONDS": "6",
     "KMEANS_BUNDLE_SECONDS": "0.5",
     "KMEANS_SHUTDOWN_GRACE_SECONDS": "4",
-    # Workers die here a hundred times as often as in earnest, and no task is at fault.
-    "KMEANS_DELIVERY_LIMIT": "20",
     "KMEANS_LOG_FORMAT": "json",
 }
 _HEARTBEAT_SECONDS = 4
@@ -107,7 +106,7 @@ class Topology:
             store_url=self._store_url(self.servers["mongodb"].port("mongodb")),
             queue_url=environment["KMEANS_QUEUE_URL"],
             objects_url=environment["KMEANS_OBJECTS_URL"],
-            delivery_limit=int(_SETTINGS["KMEANS_DELIVERY_LIMIT"]),
+            delivery_limit=read_settings().delivery_limit,
         )
 
     def stop(self) -> None:

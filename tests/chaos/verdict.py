@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from tests.chaos.schedule import Fault
 from tests.chaos.workload import Fit, Results
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "judge_watches"]
 
 _FITTED = {"done", "degenerate"}
 _SHOWN = 5
@@ -81,6 +82,15 @@ def judge(
         missed = expected.fits.keys() - told.keys()
         complaints += _some(f"watcher {number} was not told the end of", sorted(missed))
     return Verdict(tuple(lost), tuple(doubled), tuple(wrong), tuple(complaints))
+
+
+def judge_watches(struck: Collection[str], reconnections: int) -> tuple[str, ...]:
+    """Complain when gateways ended under watches (these faults struck) and no watcher had to come back.
+
+    It would mean that the watches were not there when it mattered.
+    """
+    ends = sorted(fault for fault in struck if fault in {Fault.KILL_GATEWAY, Fault.TERM_GATEWAY})
+    return (f"no watcher came back after {', '.join(ends)}",) if ends and not reconnections else ()
 
 
 def _is_claimed(fit: Fit) -> bool:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.chaos.schedule import Fault, plan_strikes
+from tests.chaos.schedule import Fault, plan_round, plan_strikes
 
 
 def test_same_seed_same_strikes_and_another_seed_others() -> None:
@@ -32,6 +32,15 @@ def test_strikes_are_in_order_and_begin_within_the_time(seed: int) -> None:
 def test_every_fault_is_dealt_before_any_hand_is_repeated(seed: int) -> None:
     # 21 cards at most 5 s apart, the first after 2 s.
     assert {strike.fault for strike in plan_strikes(seed, 107.0)} == set(Fault)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_round_has_each_of_its_faults_once_in_an_order_of_its_seed(seed: int) -> None:
+    strikes = plan_round(seed, set(Fault), (1.0, 2.0))
+    assert sorted(strike.fault for strike in strikes) == sorted(Fault)
+    times = [strike.at_seconds for strike in strikes]
+    assert all(0.999 <= later - earlier <= 2.001 for earlier, later in itertools.pairwise(times))
+    assert strikes == plan_round(seed, set(Fault), (1.0, 2.0)) != plan_round(seed + 1, set(Fault), (1.0, 2.0))
 
 
 def test_outage_of_the_store_lasts_ten_seconds_and_a_kill_no_time() -> None:
