@@ -150,6 +150,9 @@ class Scheduler:
                 # One job that cannot be advanced must not hold up the others; the sweep comes back to it.
                 self._logger.exception("job not advanced", job_id=job_id)
                 turn = Turn.SETTLED
+            if turn is Turn.MORE:
+                # Behind those that have come meanwhile: a huge job with quick workers always has more.
+                self._line.join(event.job_id for event in self._queue.receive_events(0.0))
             self._line.leave(job_id)
             if turn is Turn.MORE:
                 self._line.join([job_id])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,14 +70,15 @@ class Script:
         return self.jobs[job_id]
 
     def count_tasks(self, job_id: str) -> TaskCounts:
-        return TaskCounts({TaskState.PENDING: 1})
+        return TaskCounts({TaskState.PENDING: self.jobs[job_id].spec.n_tasks})
 
     def count_outstanding(self, job_id: str, published_since: datetime) -> int:
         return sum(key.job_id == job_id for key in self.marked)
 
     def unpublished_tasks(self, job_id: str, published_before: datetime, limit: int) -> tuple[TaskKey, ...]:
-        key = TaskKey(job_id, 0, 1, Covariance.FULL_TIED)
-        return () if key in self.marked else (key,)
+        n_experiments = self.jobs[job_id].spec.n_experiments
+        keys = (TaskKey(job_id, number, 1, Covariance.FULL_TIED) for number in range(n_experiments))
+        return tuple(key for key in keys if key not in self.marked)[:limit]
 
     def mark_published(self, keys: Sequence[TaskKey], now: datetime) -> None:
         self.marked.extend(keys)
@@ -125,7 +127,8 @@ def script() -> Script:
 
 def scheduler(script: Script, **options: Any) -> Scheduler:
     backends: Any = script
-    return Scheduler(backends, backends, SETTINGS, clock=lambda: NOW, holder_id="me", **options)
+    settings = options.pop("settings", SETTINGS)
+    return Scheduler(backends, backends, settings, clock=lambda: NOW, holder_id="me", **options)
 
 
 def raising(error: Exception) -> Callable[[], None]:
@@ -209,6 +212,21 @@ def test_job_without_any_task_fails_with_a_sentence(script: Script) -> None:
     script.events = [JobEvent("j")]
     scheduler(script).handle_events()
     assert script.jobs["j"].failure.startswith("The job has no task")
+
+
+def test_a_job_with_more_to_publish_waits_for_one_that_comes_meanwhile(script: Script) -> None:
+    script.jobs["huge"] = Job("huge", "", "", replace(SPEC, n_experiments=8), 10, 0, NOW, JobState.RUNNING)
+    script.add("small")
+    script.events = [JobEvent("huge")]
+
+    def come() -> None:
+        script.trouble.clear()
+        script.events = [JobEvent("small")]
+
+    script.trouble["publish_bundles"] = come
+    scheduler(script, settings=SETTINGS.model_copy(update={"bundle_seconds": 1e-6})).handle_events()
+    jobs = [bundle.job_id for bundle in script.published]
+    assert jobs[:4] == ["huge", "huge", "small", "huge"]
 
 
 def test_flood_of_events_leaves_room_for_the_sweep(script: Script) -> None:
