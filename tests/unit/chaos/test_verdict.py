@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.verdict import judge
+from tests.chaos.verdict import judge, judge_watches
 from tests.chaos.workload import Fit, Results
 
 FIT = Fit("done", "TaskResult(bic=-1.5)", "ab", attempts=1, revision=4)
@@ -74,6 +74,21 @@ def test_task_that_nobody_planned_is_doubled() -> None:
 def test_the_job_as_a_whole_counts_too(fields: dict[str, Any], sentence: str) -> None:
     (complaint,) = judge(EXPECTED, found(**fields)).complaints
     assert sentence in complaint
+
+
+@pytest.mark.parametrize(
+    ("struck", "reconnections", "complaints"),
+    [
+        ([], 0, ()),
+        (["kill-worker"], 0, ()),
+        (["kill-gateway", "kill-worker"], 2, ()),
+        (["kill-worker", "kill-gateway"], 0, ("no watcher came back after kill-gateway",)),
+    ],
+)
+def test_watchers_come_back_where_a_gateway_ended(
+    struck: list[str], reconnections: int, complaints: tuple[str, ...]
+) -> None:
+    assert judge_watches(struck, reconnections) == complaints
 
 
 def test_result_without_a_claim_and_an_end_not_told_are_complained_of() -> None:
