@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         description="Largest upload accepted, in bytes.",
     )
     max_rows: int = Field(MAX_ROWS, ge=1, le=MAX_ROWS, description="Most data rows of a table accepted.")
+    max_job_cells: int = Field(
+        0,
+        ge=0,
+        description="Most cells, complete rows times chosen columns, that a job clusters; 0: no limit.",
+    )
     worker_slots: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,

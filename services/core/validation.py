@@ -68,14 +68,29 @@ def check_query(query: str) -> str | None:
     return query or None
 
 
-def check_selection(spec: JobSpec, selection: Selection) -> None:
-    """Check that the rows behind the chosen columns can carry the job.
+def check_selection(spec: JobSpec, selection: Selection, max_cells: int = 0) -> None:
+    """Check that the rows behind the chosen columns can carry the job, and that workers can hold them.
+
+    Args:
+        spec: with its columns chosen.
+        selection: what these columns hold.
+        max_cells: most complete rows times columns; 0 for any number.
 
     Raises:
-        InvalidInput: fewer complete rows than max_k, or a column that never varies while scaling.
+        InvalidInput: fewer complete rows than max_k, more cells than `max_cells`, or a column that never
+            varies while scaling.
     """
     violations = []
     n = selection.complete_row_count
+    cells = n * len(spec.columns)
+    if max_cells and cells > max_cells:
+        violations.append(
+            FieldViolation(
+                "spec.columns",
+                f"The chosen columns have {cells:,} cells in {n:,} complete rows; at most {max_cells:,} are "
+                "clustered here. Choose fewer columns, or upload a sample of the rows.",
+            )
+        )
     if n < max(spec.max_k, 1):
         skipped = selection.row_count - n
         because = f" ({skipped} of {selection.row_count} rows have missing cells)" if skipped else ""

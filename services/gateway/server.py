@@ -181,7 +181,7 @@ class Gateway:
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
             JobServicer(
                 store,
-                Submission(store, queue, objects, clock, limits),
+                Submission(store, queue, objects, clock, limits, settings.max_job_cells),
                 self._watching,
                 Labels(store, objects),
                 Agreements(store, objects),

@@ -45,13 +45,18 @@ class Submission:
         objects: ObjectStore,
         clock: Clock,
         limits: OwnerLimits = NO_LIMITS,
+        max_cells: int = 0,
     ) -> None:
-        """Keep jobs in the store, within the limits of their owners, and announce them on the queue."""
+        """Keep jobs in the store, within the limits of their owners, and announce them on the queue.
+
+        A job of more than `max_cells` cells is refused, unless that is 0.
+        """
         self._store = store
         self._queue = queue
         self._objects = objects
         self._clock = clock
         self._limits = limits
+        self._max_cells = max_cells
 
     def plan(self, owner: str, request: job_service_pb2.CreateJobRequest, dataset: Dataset) -> PlannedJob:
         """Check a request against its dataset and fill in every default.
@@ -66,7 +71,7 @@ class Submission:
         check_spec(spec, dataset)
         with open_table(self._objects, dataset.id) as source:
             selection = profile_selection(source, spec.columns)
-        check_selection(spec, selection)
+        check_selection(spec, selection, self._max_cells)
         n = selection.complete_row_count
         job = Job(
             id="",

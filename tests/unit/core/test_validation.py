@@ -154,6 +154,16 @@ def test_constant_column_cannot_be_scaled() -> None:
     check_selection(replace(SPEC, scale=False), Selection(100, 100, ("depth",)))
 
 
+def test_no_job_is_larger_than_workers_can_hold() -> None:
+    selection = Selection(1000, 900, ())
+    cells = 900 * len(SPEC.columns)
+    check_selection(SPEC, selection)
+    check_selection(SPEC, selection, max_cells=cells)
+    with pytest.raises(InvalidInput, match=f"{cells:,} cells in 900 complete rows") as caught:
+        check_selection(SPEC, selection, max_cells=cells - 1)
+    assert [violation.field for violation in caught.value.violations] == ["spec.columns"]
+
+
 def test_display_name_is_bounded() -> None:
     assert check_display_name("ä" * 255) == "ä" * 255
     with pytest.raises(InvalidInput, match="has 256 characters; at most 255"):

@@ -13,6 +13,7 @@ import typer.main
 
 from services.cli.main import app
 from services.core.settings import Settings
+from services.worker.matrices import MAX_CACHE_BYTES
 from tests.manifests.rendering import Object, named, of_kind, pods
 from ui.server import DEFAULT_PORT, flags
 
@@ -190,6 +191,18 @@ def test_the_largest_upload_fits_twice(objects: Objects) -> None:
         assert gibibytes(limits["ephemeral-storage"]) > room, name
         if name == "ui":
             assert gibibytes(limits["memory"]) > 2 * size / 2**30
+
+
+def test_the_largest_job_fits_every_slot_at_once(objects: Objects) -> None:
+    """A worker that is killed for its memory loses its bundles, and who takes them over is killed next."""
+    cells = int(variables(objects, "gateway")["KMEANS_MAX_JOB_CELLS"])
+    assert cells > 0
+    # As docs/deploy.md has it: of a table its numbers, which rows they are (as many, in a single column), and
+    # the largest working copy that was measured.
+    slot = 8 * cells + 8 * cells + 1.8 * 8 * cells
+    needed = 150e6 + MAX_CACHE_BYTES + int(variables(objects, "worker")["KMEANS_WORKER_SLOTS"]) * slot
+    (container,) = named(objects, "Deployment", "worker")["spec"]["template"]["spec"]["containers"]
+    assert needed < gibibytes(container["resources"]["limits"]["memory"]) * 2**30
 
 
 def gibibytes(quantity: str) -> float:
