@@ -31,12 +31,12 @@ def _rehearse(tasks: int, starts: int) -> int:
     from services.cli.logs import configure_logs
     from tests.chaos.workload import Workload
     from tests.scaling.plot import PLOT, draw
-    from tests.scaling.rehearsal import rehearse
+    from tests.scaling.rehearsal import Plan, rehearse
 
     configure_logs("error", "text")
     folder = Path(tempfile.mkdtemp(prefix="kmeans-scaling-"))
     try:
-        outcome = rehearse(folder, Workload.of_tasks(1, tasks, starts))
+        outcome = rehearse(folder, Plan(Workload.of_tasks(1, tasks, starts)))
     except (ServerMissing, ServerFailed, TimeoutError) as error:
         print(f"{error}\nLogs: {folder}", file=sys.stderr)
         return 1

@@ -30,19 +30,30 @@ class Autoscaler:
     Attributes:
         samples: of every look so far.
         endings: of every worker that was let go.
+        let_go_busy: how many of them had work in their hands then.
         failure: why it gave up, or None.
     """
 
     def __init__(
-        self, policy: ScalingPolicy, look: Callable[[], QueueDepth], make_worker: Callable[[int], Pod]
+        self,
+        policy: ScalingPolicy,
+        look: Callable[[], QueueDepth],
+        make_worker: Callable[[int], Pod],
+        is_busy: Callable[[Pod], bool] = lambda worker: False,
     ) -> None:
-        """`make_worker` is given a number of its own each time, and returns a pod not yet started."""
+        """`make_worker` is given a number of its own each time, and returns a pod not yet started.
+
+        Those that are busy are let go first: Kubernetes does not know which they are, and this is the worst
+        that it could do.
+        """
         self.samples: list[Sample] = []
         self.endings: list[Ending] = []
+        self.let_go_busy = 0
         self.failure: BaseException | None = None
         self._policy = policy
         self._look = look
         self._make_worker = make_worker
+        self._is_busy = is_busy
         self._workers: list[Pod] = []
         self._made = 0
         self._stopping = threading.Event()
@@ -74,7 +85,7 @@ class Autoscaler:
     def _run(self) -> None:
         history = History()
         try:
-            while not self._stopping.wait(self._policy.sync_seconds):
+            while not self._stopping.wait(self._policy.pause_seconds(self.workers)):
                 depth = self._look()
                 now = time.monotonic() - self._began
                 wanted, history = decide(self._policy, history, now, depth.messages, len(self._workers))
@@ -89,8 +100,14 @@ class Autoscaler:
             self._made += 1
             worker.start()
             self._workers.append(worker)
+        if len(self._workers) <= wanted:
+            return
+        busy = {worker for worker in self._workers if self._is_busy(worker)}
+        self._workers.sort(key=busy.__contains__)
         while len(self._workers) > wanted:
-            self._going.append(self._goodbyes.submit(self._let_go, self._workers.pop()))
+            worker = self._workers.pop()
+            self.let_go_busy += worker in busy
+            self._going.append(self._goodbyes.submit(self._let_go, worker))
 
     def _let_go(self, worker: Pod) -> None:
         worker.stop()

@@ -39,6 +39,7 @@ def read_policy(scaled_object: Object) -> ScalingPolicy:
         cooldown_seconds=float(spec["cooldownPeriod"]),
         up=_behaviour(behaviour["scaleUp"]),
         down=_behaviour(behaviour["scaleDown"]),
+        polling_seconds=float(spec["pollingInterval"]),
     )
 
 

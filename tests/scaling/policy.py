@@ -7,7 +7,10 @@ Sources, in their own words where a number matters:
 - kubernetes/pkg/controller/podautoscaler/horizontal.go for the order: recommend, stabilise, limit the rate;
 - https://keda.sh/docs/latest/concepts/scaling-deployments/ and .../reference/scaledobject-spec/: KEDA itself
   goes from none to one while the metric is above `activationValue`, and back after `cooldownPeriod` of none;
-  in between it feeds an HPA, whose smallest number is then one.
+  in between it feeds an HPA, whose smallest number is then one. It looks every `pollingInterval`, the HPA
+  every 15 s.
+
+Not modelled: that RabbitMQ's management does not answer, nor a `fallback` for that.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ class ScalingPolicy:
     Attributes:
         target: metric per worker.
         activation: KEDA keeps none at or below this metric.
+        polling_seconds: pause between two looks of KEDA.
         sync_seconds: pause between two looks of the HPA.
     """
 
@@ -58,7 +62,12 @@ class ScalingPolicy:
     cooldown_seconds: float
     up: Behaviour
     down: Behaviour
+    polling_seconds: float
     sync_seconds: float = HPA_SYNC_SECONDS
+
+    def pause_seconds(self, replicas: int) -> float:
+        """Until the next look: of KEDA where there are none, of the HPA otherwise."""
+        return self.sync_seconds if replicas else self.polling_seconds
 
     def faster(self, factor: float) -> ScalingPolicy:
         """The same decisions in a world where every second takes 1 / factor."""
@@ -70,6 +79,7 @@ class ScalingPolicy:
         return replace(
             self,
             cooldown_seconds=self.cooldown_seconds / factor,
+            polling_seconds=self.polling_seconds / factor,
             sync_seconds=self.sync_seconds / factor,
             up=behaviour(self.up),
             down=behaviour(self.down),

@@ -93,9 +93,9 @@ def simulate(policy: ScalingPolicy, site: Site, *, max_workers: int | None = Non
         while coming and coming[0][0] <= now:
             working += coming.popleft()[1]
         if now >= next_look:
-            next_look += policy.sync_seconds
             before = wanted
             wanted, history = decide(policy, history, now, _outstanding(site, left, working), wanted)
+            next_look += policy.pause_seconds(wanted)
             if wanted > before:
                 coming.append((now + site.start_seconds, wanted - before))
             surplus = working + sum(count for _, count in coming) - wanted

@@ -15,7 +15,7 @@ from tests.servers.fleet import Servers, shared_servers
 from tests.servers.promtool import provide_promtool
 from tests.servers.server import Server, ServerFailed, ServerMissing
 
-__all__ = ["mongodb_url", "promtool", "provided", "rabbitmq_url", "s3_url", "servers"]
+__all__ = ["do_without", "mongodb_url", "promtool", "provided", "rabbitmq_url", "s3_url", "servers"]
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def promtool() -> str:
     try:
         return provide_promtool()
     except ServerMissing as error:
-        _do_without("promtool", error)
+        do_without("promtool", error)
 
 
 def provided(server: Server) -> Server:
@@ -62,11 +62,12 @@ def provided(server: Server) -> Server:
         server.start()
     except (ServerMissing, ServerFailed) as error:
         # A server that is there and does not start is a mistake at home, too.
-        _do_without(server.name, error, is_mistake=isinstance(error, ServerFailed) and server.is_ours)
+        do_without(server.name, error, is_mistake=isinstance(error, ServerFailed) and server.is_ours)
     return server
 
 
-def _do_without(name: str, error: Exception, *, is_mistake: bool = False) -> NoReturn:
+def do_without(name: str, error: Exception, *, is_mistake: bool = False) -> NoReturn:
+    """Skip a test for what cannot be had; fail it in CI, or where somebody made a mistake."""
     if is_mistake or os.environ.get("CI"):
         pytest.fail(f"{name} is needed. {error}", pytrace=False)
     pytest.skip(f"{name} is needed. {str(error).splitlines()[0]}")

@@ -70,3 +70,22 @@ def test_a_broker_that_does_not_answer_ends_it_and_leaves_no_worker(
     autoscaler.stop()
     assert isinstance(autoscaler.failure, ConnectionRefusedError)
     assert len(autoscaler.endings) == 1
+
+
+def test_those_that_are_busy_are_let_go_first(policy: ScalingPolicy, tmp_path: Path) -> None:
+    """Nothing that Kubernetes may do is worse, and that is what a rehearsal is for."""
+    full, fewer = threading.Event(), threading.Event()
+
+    def look() -> QueueDepth:
+        if autoscaler.workers == 3:
+            full.set()
+        elif full.is_set():
+            fewer.set()
+        return QueueDepth(0, 1) if full.is_set() else QueueDepth(5, 2)
+
+    autoscaler = Autoscaler(policy, look, sleeper(tmp_path), lambda worker: worker.name == "sleeper-1")
+    autoscaler.start()
+    assert fewer.wait(PATIENCE_SECONDS)
+    autoscaler.stop()
+    assert autoscaler.let_go_busy == 1
+    assert autoscaler.endings[0].pod == "sleeper-1" or len(autoscaler.endings) > 1

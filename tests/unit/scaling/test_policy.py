@@ -18,6 +18,7 @@ POLICY = ScalingPolicy(
     cooldown_seconds=300.0,
     up=Behaviour(0.0, (Rate("Percent", 100, 15.0), Rate("Pods", 4, 15.0))),
     down=Behaviour(180.0, (Rate("Percent", 50, 60.0), Rate("Pods", 2, 60.0))),
+    polling_seconds=10.0,
 )
 
 
@@ -55,6 +56,12 @@ def test_a_recommendation_is_the_metric_over_the_target(metric: float, replicas:
 def test_from_none_keda_starts_one_and_only_for_work() -> None:
     assert run(POLICY, [(0, 0), (15, 1000)]) == [0, 1]
     assert run(replace(POLICY, activation=5.0), [(0, 5), (15, 6)]) == [0, 1]
+
+
+def test_keda_looks_for_the_first_work_and_the_hpa_from_then_on() -> None:
+    assert POLICY.pause_seconds(0) == 10.0
+    assert POLICY.pause_seconds(1) == POLICY.pause_seconds(50) == 15.0
+    assert POLICY.faster(10.0).pause_seconds(0) == 1.0
 
 
 def test_upwards_the_faster_of_four_more_and_twice_as_many() -> None:
