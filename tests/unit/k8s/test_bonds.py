@@ -65,6 +65,7 @@ def test_pods_are_spread_over_nodes_by_their_own_kind(objects: Objects) -> None:
         }
         for rule in spread:
             assert selected(objects, rule["labelSelector"]) == [each["metadata"]["name"]]
+            assert rule["matchLabelKeys"] == ["pod-template-hash"]
 
 
 def test_every_autoscaler_has_a_target_that_leaves_the_number_to_it(objects: Objects) -> None:
