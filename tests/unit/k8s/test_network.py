@@ -26,12 +26,16 @@ STRANGERS = (
     Place("internet", {"web": 80, "mail": 25}, address="203.0.113.80"),
     # Whoever reaches it has the rights of the node.
     Place("metadata", {"web": 80, "tls": 443}, address="169.254.169.254"),
+    Place("metadata over IPv6", {"web": 80, "tls": 443}, address="fd00:ec2::254"),
+    Place("another metadata over IPv6", {"web": 80, "tls": 443}, address="fd20:ce::254"),
+    Place("link-local over IPv6", {"web": 80, "tls": 443}, address="fe80::1"),
 )
 EXTERNAL = Place("servers", {"mongodb": 27017, "amqps": 5671, "s3": 443, "amqp": 5672}, address="203.0.113.7")
+EXTERNAL_6 = Place("servers over IPv6", EXTERNAL.ports, address="2001:db8::7")
 INGRESS = other("ingress", "ingress-nginx")
 PROMETHEUS = other("prometheus", "monitoring", {"web": 9090})
 KEDA = other("keda", "keda", {"metrics": 8080}, app="keda-operator")
-OTHERS = (DNS_SERVER, CLIENT, INGRESS, PROMETHEUS, KEDA, EXTERNAL, *STRANGERS)
+OTHERS = (DNS_SERVER, CLIENT, INGRESS, PROMETHEUS, KEDA, EXTERNAL, EXTERNAL_6, *STRANGERS)
 
 BASE: set[Arrow] = {("ui", "gateway", GRPC), ("client", "gateway", GRPC)}
 TO_OWN_SERVERS: set[Arrow] = {
@@ -40,7 +44,10 @@ TO_OWN_SERVERS: set[Arrow] = {
     for server in (("mongodb", 27017), ("rabbitmq", 5672), ("s3", 8333))
 }
 TO_EXTERNAL_SERVERS: set[Arrow] = {
-    (service, "servers", port) for service in SERVICES for port in (27017, 5671, 443)
+    (service, servers.name, port)
+    for service in SERVICES
+    for servers in (EXTERNAL, EXTERNAL_6)
+    for port in (27017, 5671, 443)
 }
 # Where addresses are not known, S3's port is open towards everything that has it.
 TO_ANY_HTTPS: set[Arrow] = {
