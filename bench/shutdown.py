@@ -1,9 +1,10 @@
-"""How long each service takes to end after SIGTERM: idle, busy, and with its servers away.
+"""How long each process takes to end after SIGTERM: idle, busy, and with its servers away.
 
     python -m bench.shutdown
 
-On private servers (tests.servers), each server behind a proxy that can be cut. Busy is
-a worker at its fits, a gateway with an open watch, a scheduler with a job of 6,000 tasks to publish.
+On private servers (tests.servers), each server behind a proxy that can be cut. Busy is a worker at its fits,
+a gateway with an open watch, a scheduler with a job of 6,000 tasks to publish, an `up` with all of that.
+`up` has no servers that could be away, and what the dashboard does are calls of a gateway.
 """
 
 from __future__ import annotations
@@ -75,9 +76,40 @@ def _services(
         yield address, processes, proxies
 
 
-def _await_started(log: Path) -> None:
+@contextmanager
+def _alone(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`up` or `ui`, once its dashboard answers."""
+    log = folder / f"{arguments[0]}-{secrets.token_hex(4)}.log"
+    environment = {**os.environ, "KMEANS_HOME": str(folder / log.stem)}
+    with log.open("wb") as stream:
+        process = subprocess.Popen([_PROGRAM, *arguments], env=environment, stdout=stream, stderr=stream)
+    try:
+        _await_started(log, "Dashboard: ")
+        yield process
+    finally:
+        _kill(process)
+
+
+def _end_alone(folder: Path) -> dict[str, dict[str, str]]:
+    """Seconds of the dashboard alone, and of the whole in one process."""
+    ports = choose_ports(["calls", "idle", "busy", "ui"])
+    nobody, address = f"{HOST}:{ports['calls']}", f"{HOST}:{ports['busy']}"
+    with _alone(folder, "ui", "--target", nobody, "--ui-port", str(ports["ui"])) as process:
+        dashboard = _end(process)
+    with _alone(folder, "up", "--address", f"{HOST}:{ports['idle']}") as process:
+        idle = _end(process)
+    with _alone(folder, "up", "--address", address) as process:
+        _begin_job(address)
+        busy = _end(process)
+    return {
+        "ui": {"idle": dashboard, "busy": "-", "servers away": "-"},
+        "up": {"idle": idle, "busy": busy, "servers away": "-"},
+    }
+
+
+def _await_started(log: Path, sign: str = "service started") -> None:
     deadline = time.monotonic() + _SECONDS
-    while "service started" not in log.read_text():
+    while sign not in log.read_text():
         if time.monotonic() > deadline:
             raise SystemExit(f"A service did not start: see {log}.")
         time.sleep(0.05)
@@ -117,7 +149,7 @@ def _begin_job(address: str) -> None:
 
 
 def main() -> None:
-    """Print a table of seconds, one row per service."""
+    """Print a table of seconds, one row per process."""
     found: dict[str, dict[str, str]] = {name: {} for name in _NAMES}
     with tempfile.TemporaryDirectory(prefix="kmeans-shutdown-") as folder, ExitStack() as opened:
         servers = Servers(Path(folder) / "servers")
@@ -134,7 +166,8 @@ def main() -> None:
                         proxy.cut()
                 for name in reversed(_NAMES):
                     found[name][state] = _end(processes[name])
-    print("| service | idle | busy | servers away |\n| --- | --- | --- | --- |")
+        found |= _end_alone(Path(folder))
+    print("| process | idle | busy | servers away |\n| --- | --- | --- | --- |")
     for name, row in found.items():
         print(f"| {name} | {row['idle']} | {row['busy']} | {row['servers away']} |")
     # The watch goes on looking for a gateway.

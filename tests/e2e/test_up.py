@@ -41,15 +41,16 @@ def test_the_dashboard_of_up_ends_with_it_however_it_ends(program: Program, how:
     assert urlsplit(url).hostname == "127.0.0.1"
     assert answers(url)
     process.send_signal(how)
-    process.wait(60)
+    assert process.wait(60) == (0 if how is signal.SIGTERM else -how)
     await_that(lambda: not answers(url), "the dashboard to end with its service")
 
 
-def test_the_dashboard_runs_alone_for_a_service_elsewhere(program: Program) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_dashboard_runs_alone_for_a_service_elsewhere(program: Program, how: signal.Signals) -> None:
     process = program.start("ui", "--target", "127.0.0.1:9")
     url = dashboard_url(process)
     assert answers(url)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     assert process.wait(60) == 0
     await_that(lambda: not answers(url), "the dashboard to end")
 
