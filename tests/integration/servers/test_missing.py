@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import rabbitmq
+from tests.servers import promtool, rabbitmq
 from tests.servers.debian import install_package
 from tests.servers.fixtures import provided
 from tests.servers.fleet import Servers
@@ -62,6 +62,13 @@ def test_without_apt_get_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ServerMissing, match="there is no apt-get"):
         install_package("rabbitmq-server")
+
+
+def test_promtool_that_cannot_be_had_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promtool, "_UNPACKED", tmp_path / "prometheus")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ServerMissing, match="prometheus is not installed, and there is no apt-get"):
+        promtool.provide_promtool()
 
 
 def test_a_server_that_ends_while_it_starts_shows_its_log(
