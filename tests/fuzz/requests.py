@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import uuid
 from typing import Any
 
@@ -10,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 from hypothesis import strategies as st
 
-__all__ = ["messages"]
+__all__ = ["altered_tokens", "messages"]
 
 # Stand for ids that the service makes; `World.resolve` puts the real ones in.
 _JOBS = ["jobs/@ended", "jobs/@pending", "jobs/@cancelled"]
@@ -51,7 +53,21 @@ _TEXTS: dict[str, st.SearchStrategy[str]] = {
     "tasks": st.sampled_from(_TASKS + _BROKEN_NAMES),
     "columns": st.sampled_from(["a", "b", "longitude", "farm", "flat", "A", "", " a", "\x00"]),
     "request_id": st.sampled_from(["", str(uuid.UUID(int=7)), str(uuid.UUID(int=8)).upper(), "{7}", "nil"]),
-    "page_token": st.sampled_from(["", "AAAA", "===", "e30", "eyJhIjogMX0", "bnVsbA", "W10", "\x00", "ü"]),
+    "page_token": st.sampled_from(
+        [
+            "",
+            "@datasets-page",
+            "@jobs-page",
+            "@tasks-page",
+            "AAAA",
+            "===",
+            "e30",
+            "bnVsbA",
+            "W10",
+            "\x00",
+            "ü",
+        ]
+    ),
     "sha256": st.sampled_from(["", "0" * 64, "F" * 64, "x"]),
 }
 _TEXT = st.text(max_size=40) | st.sampled_from(
@@ -73,6 +89,39 @@ def messages(descriptor: Descriptor) -> st.SearchStrategy[Message]:
         field.name: _repeated(field) if field.is_repeated else _single(field) for field in descriptor.fields
     }
     return st.fixed_dictionaries({}, optional=fields).map(lambda values: kind(**_one_of_each(kind, values)))
+
+
+_KEYS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=30)
+    | st.sampled_from(["0001-01-01T00:00:00+00:00", "2026-13-45T99:00:00", "9999-12-31T23:59:59", "\x00"])
+)
+_JSON = st.recursive(_KEYS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner))
+
+
+def altered_tokens(token: str) -> st.SearchStrategy[str]:
+    """A page token that the service made, after what a client may do to it: of its listing, but elsewhere."""
+    made = json.loads(base64.urlsafe_b64decode(token))
+    last = list(made["after"])
+    places = st.sampled_from(range(len(last)))
+    one_other = st.tuples(places, _KEYS).map(lambda it: [*last[: it[0]], it[1], *last[it[0] + 1 :]])
+    of_another_length = st.integers(0, len(last) + 2).map(lambda length: (last * 3)[:length])
+    after = one_other | of_another_length | st.lists(_KEYS, max_size=4) | _JSON
+    return after.map(lambda it: _token({**made, "after": it})) | _JSON.map(_token) | _damaged(token)
+
+
+def _token(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
+
+
+def _damaged(token: str) -> st.SearchStrategy[str]:
+    places = st.integers(0, len(token) - 1)
+    return st.tuples(places, st.sampled_from("Aa0-_=+ ")).map(
+        lambda it: token[: it[0]] + it[1] + token[it[0] + 1 :]
+    ) | places.map(lambda length: token[:length])
 
 
 def _repeated(field: FieldDescriptor) -> st.SearchStrategy[Any]:

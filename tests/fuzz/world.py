@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from collections.abc import Iterable
@@ -40,6 +41,8 @@ _CODES = {
 }
 _REASON = re.compile(r"[A-Z][A-Z0-9_]*[A-Z0-9]")
 _TIMEOUT_SECONDS = 60.0
+# Stands for the token of a listing's second page.
+_PAGE = "@{}-page"
 
 
 class World:
@@ -53,14 +56,36 @@ class World:
         self.client = Client(process.target, timeout_seconds=_TIMEOUT_SECONDS)
         self._channel = grpc.insecure_channel(process.target, options=[("grpc.enable_http_proxy", 0)])
         self._ids = dict(ids)
+        self._datasets = self._listed()
+        self._warm_up()
+        # What a gateway that has served a little has. What one file leaves behind counts for the next.
+        self._idle_bytes = process.resident_bytes()
         self._ids["@pending"] = self._job()
         self._ids["@cancelled"] = self._job()
         self.client.cancel_job(f"jobs/{self._ids['@cancelled']}")
+        for method in METHODS:
+            if "page_token" in method.input_type.fields_by_name:
+                self._ids[_PAGE.format(method.name.removeprefix("List").lower())] = self._page_token(method)
 
     def close(self) -> None:
         self._channel.close()
         self.client.close()
         self._store.close()
+
+    def forget_peak(self) -> None:
+        self.process.forget_peak()
+
+    def grown_bytes(self) -> int:
+        """The most memory since `forget_peak`, above that of a gateway to which nothing has happened yet."""
+        return self.process.peak_bytes() - self._idle_bytes
+
+    def add_dataset(self) -> None:
+        dataset = self.client.upload_dataset(io.BytesIO(b"a,b\n1,x\n"), display_name="another.csv")
+        self._datasets.add(dataset.name)
+
+    def delete(self, dataset: str) -> None:
+        self.client.delete_dataset(dataset)
+        self._datasets.discard(dataset)
 
     def call(self, method: MethodDescriptor, requests: list[Message]) -> list[Message] | grpc.RpcError:
         """The answers, of an endless watch the first; or the error, which is one that may be."""
@@ -87,7 +112,12 @@ class World:
         given: Any = iter(requests) if method.client_streaming else next(iter(requests))
         try:
             if not method.server_streaming:
-                return [call(given, timeout=_TIMEOUT_SECONDS)]
+                answered = call(given, timeout=_TIMEOUT_SECONDS)
+                if method.name == "UploadDataset":
+                    self._datasets.add(answered.name)
+                elif method.name == "DeleteDataset":
+                    self._datasets.discard(given.name)
+                return [answered]
             answers = call(given, timeout=_TIMEOUT_SECONDS)
             taken = list(itertools.islice(answers, 1) if method.name == "WatchJob" else answers)
             answers.cancel()
@@ -97,15 +127,37 @@ class World:
             return error
 
     def check_nothing_left(self) -> None:
-        """The object store holds the two objects of each dataset, and the disk nothing half-written."""
-        kept = {
-            f"datasets/{dataset.name.removeprefix('datasets/')}" for dataset in self.client.list_datasets()
-        }
+        """There are the datasets that were answered with and not deleted, two objects of each, and no more.
+
+        Whatever was refused has left no dataset, no object and no temporary file.
+        """
+        assert self._listed() == self._datasets
         objects = self._folder / "objects"
         files = [path.relative_to(objects) for path in objects.rglob("*") if path.is_file()]
-        assert {str(path.parent) for path in files} == kept, files
-        assert len(files) == 2 * len(kept), files
+        assert {str(path.parent) for path in files} == self._datasets, files
+        assert len(files) == 2 * len(self._datasets), files
         assert list((self._folder / "tmp").iterdir()) == []
+
+    def listing(self, method: MethodDescriptor) -> dict[str, str]:
+        """The fields of a request to list what is there in plenty."""
+        if "parent" in method.input_type.fields_by_name:
+            return {"parent": f"jobs/{self._ids['@ended']}"}
+        return {}
+
+    def _page_token(self, method: MethodDescriptor) -> str:
+        request = message_factory.GetMessageClass(method.input_type)(**self.listing(method), page_size=1)
+        answer = self.send(method, [request])
+        assert not isinstance(answer, grpc.RpcError), answer
+        token: str = getattr(answer[0], "next_page_token")  # noqa: B009 - messages of any method
+        return token
+
+    def _listed(self) -> set[str]:
+        return {dataset.name for dataset in self.client.list_datasets()}
+
+    def _warm_up(self) -> None:
+        """Have the gateway load what it parses with."""
+        dataset = self.client.upload_dataset(io.BytesIO(b"a,b\n1,x\n"), display_name="warm.csv")
+        self.client.delete_dataset(dataset.name)
 
     def _job(self) -> str:
         spec = job_pb2.JobSpec(dataset=f"datasets/{self._ids['@numbers']}", max_k=2, n_experiments=1)
