@@ -21,10 +21,11 @@ _STATUS_KEY = "grpc-status-details-bin"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One field of a request that is wrong, and the sentence that says why."""
+    """One field of a request that is wrong, the sentence that says why, and its reason where it has one."""
 
     field: str
     description: str
+    reason: str = ""
 
 
 @dataclass(eq=False)
@@ -84,7 +85,9 @@ def decode(error: Exception, target: str) -> KMeansError:
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad_request):
-            violations += [Violation(one.field, one.description) for one in bad_request.field_violations]
+            violations += [
+                Violation(one.field, one.description, one.reason) for one in bad_request.field_violations
+            ]
         elif detail.Unpack(retry):
             retry_after_seconds = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
     return KMeansError(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from kmeans_client import KMeansError
 
 __all__ = ["by_field", "unplaced"]
 
+_INDEX = re.compile(r"\[[0-9]+\]$")
+
 
 def by_field(error: KMeansError | None) -> Mapping[str, str]:
     """The sentences of each field of a JobSpec, e.g. `max_k`, joined."""
     found: dict[str, list[str]] = {}
     for violation in () if error is None else error.violations:
-        found.setdefault(violation.field.removeprefix("spec."), []).append(violation.description)
+        # `spec.columns[2]` is an element of what one field of the form stands for.
+        name = _INDEX.sub("", violation.field.removeprefix("spec."))
+        found.setdefault(name, []).append(violation.description)
     return {name: " ".join(dict.fromkeys(sentences)) for name, sentences in found.items()}
 
 

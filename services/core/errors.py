@@ -47,10 +47,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field of a request that is wrong, and the sentence that says why."""
+    """One field of a request that is wrong, and the sentence that says why.
+
+    Attributes:
+        field: where it is in the request, e.g. `spec.columns[2]`.
+        description: the sentence.
+        reason: the identifier of this one, e.g. `UNKNOWN_COLUMN`; "" where there is none of its own.
+    """
 
     field: str
     description: str
+    reason: str = ""
 
 
 @dataclass(eq=False)

@@ -17,8 +17,10 @@ __all__ = [
     "check_query",
     "check_selection",
     "check_spec",
+    "refuse",
     "repeated_columns",
     "unknown_columns",
+    "wrong_columns",
 ]
 
 MAX_DISPLAY_NAME = 255
@@ -47,7 +49,7 @@ def check_spec(spec: JobSpec, dataset: Dataset) -> None:
     Raises:
         InvalidInput: with one violation per wrong field, each a sentence.
     """
-    _refuse(
+    refuse(
         [
             *_bounds("max_k", spec.max_k, 1, MAX_K),
             *_bounds("n_experiments", spec.n_experiments, 1, MAX_EXPERIMENTS),
@@ -64,24 +66,26 @@ def check_query(query: str) -> str | None:
     """What a listing of jobs is searched for, or None for nothing; InvalidInput when it is too long."""
     if len(query) > MAX_DISPLAY_NAME:
         sentence = f"query has {len(query)} characters; at most {MAX_DISPLAY_NAME} are searched for."
-        _refuse([FieldViolation("query", sentence)])
+        refuse([FieldViolation("query", sentence)])
     return query or None
 
 
-def check_selection(spec: JobSpec, selection: Selection, max_cells: int = 0) -> None:
+def check_selection(spec: JobSpec, selection: Selection, *, max_cells: int = 0, named: bool = True) -> None:
     """Check that the rows behind the chosen columns can carry the job, and that workers can hold them.
 
     Args:
-        spec: with its columns chosen.
-        selection: what these columns hold.
+        spec: with its columns filled in.
+        selection: what they hold.
         max_cells: most complete rows times columns; 0 for any number.
+        named: whether the caller chose them, and so knows their places in the request.
 
     Raises:
-        InvalidInput: fewer complete rows than max_k, more cells than `max_cells`, or a column that never
-            varies while scaling.
+        InvalidInput: no complete row (`NO_COMPLETE_ROWS`), fewer than max_k, more than `max_cells`, or a
+            column that never varies while scaling (`CONSTANT_COLUMN`).
     """
     violations = []
     n = selection.complete_row_count
+    skipped = selection.row_count - n
     cells = n * len(spec.columns)
     if max_cells and cells > max_cells:
         violations.append(
@@ -91,8 +95,16 @@ def check_selection(spec: JobSpec, selection: Selection, max_cells: int = 0) -> 
                 "clustered here. Choose fewer columns, or upload a sample of the rows.",
             )
         )
-    if n < max(spec.max_k, 1):
-        skipped = selection.row_count - n
+    if n == 0:
+        violations.append(
+            FieldViolation(
+                "spec.columns",
+                f"None of the {selection.row_count} rows has a value in every chosen column. Choose fewer "
+                "columns.",
+                "NO_COMPLETE_ROWS",
+            )
+        )
+    elif n < spec.max_k:
         because = f" ({skipped} of {selection.row_count} rows have missing cells)" if skipped else ""
         violations.append(
             FieldViolation(
@@ -104,18 +116,19 @@ def check_selection(spec: JobSpec, selection: Selection, max_cells: int = 0) -> 
     if n and spec.scale:
         violations += [
             FieldViolation(
-                "spec.columns",
+                _place("spec.columns", spec.columns.index(name)) if named else "spec.columns",
                 f"Column '{name}' never varies, so it cannot be scaled. Leave it out, or turn scaling off.",
+                "CONSTANT_COLUMN",
             )
             for name in selection.constant_columns
         ]
-    _refuse(violations)
+    refuse(violations)
 
 
 def check_display_name(display_name: str) -> str:
     """Return it, or raise InvalidInput when it is longer than MAX_DISPLAY_NAME characters."""
     if len(display_name) > MAX_DISPLAY_NAME:
-        _refuse(
+        refuse(
             [
                 FieldViolation(
                     "display_name",
@@ -129,24 +142,52 @@ def check_display_name(display_name: str) -> str:
 
 def unknown_columns(chosen: Sequence[str], existing: Sequence[str]) -> Iterator[str]:
     """A sentence for each chosen column that does not exist, naming some that do."""
+    for _, sentence in _unknown(chosen, existing):
+        yield sentence
+
+
+def repeated_columns(chosen: Sequence[str]) -> Iterator[str]:
+    """A sentence for each column that is chosen more than once."""
+    for _, sentence in _repeated_places(chosen):
+        yield sentence
+
+
+def wrong_columns(field: str, chosen: Sequence[str], existing: Sequence[str]) -> Iterator[FieldViolation]:
+    """What is wrong with the names in this field, each with its place in it.
+
+    First each that is there before (`REPEATED_COLUMN`), then each that does not exist (`UNKNOWN_COLUMN`).
+    """
+    for index, sentence in _repeated_places(chosen):
+        yield FieldViolation(_place(field, index), sentence, "REPEATED_COLUMN")
+    for index, sentence in _unknown(chosen, existing):
+        yield FieldViolation(_place(field, index), sentence, "UNKNOWN_COLUMN")
+
+
+def refuse(violations: Sequence[FieldViolation]) -> None:
+    """Raise InvalidInput when there are any; its reason is theirs where they all have the same."""
+    if violations:
+        message = " ".join(dict.fromkeys(violation.description for violation in violations))
+        reasons = {violation.reason for violation in violations}
+        reason = reasons.pop() if len(reasons) == 1 else ""
+        raise InvalidInput(message, reason, violations=tuple(violations))
+
+
+def _place(field: str, index: int) -> str:
+    return f"{field}[{index}]"
+
+
+def _unknown(chosen: Sequence[str], existing: Sequence[str]) -> Iterator[tuple[int, str]]:
     names = set(existing)
     for name in dict.fromkeys(chosen):
         if name not in names:
             shown = ", ".join(f"'{other}'" for other in existing[:_SHOWN_COLUMNS])
             more = f" and {len(existing) - _SHOWN_COLUMNS} more" if len(existing) > _SHOWN_COLUMNS else ""
-            yield f"There is no column '{name}'. The columns are {shown}{more}."
+            yield chosen.index(name), f"There is no column '{name}'. The columns are {shown}{more}."
 
 
-def repeated_columns(chosen: Sequence[str]) -> Iterator[str]:
-    """A sentence for each column that is chosen more than once."""
-    for name in _repeated(chosen):
-        yield f"Column '{name}' is named more than once."
-
-
-def _refuse(violations: Sequence[FieldViolation]) -> None:
-    if violations:
-        message = " ".join(dict.fromkeys(violation.description for violation in violations))
-        raise InvalidInput(message, violations=tuple(violations))
+def _repeated_places(chosen: Sequence[str]) -> Iterator[tuple[int, str]]:
+    for name, index in _repeated(chosen):
+        yield index, f"Column '{name}' is named more than once."
 
 
 def _bounds(name: str, value: int, low: int, high: int) -> Iterator[FieldViolation]:
@@ -157,8 +198,10 @@ def _bounds(name: str, value: int, low: int, high: int) -> Iterator[FieldViolati
 def _covariances(spec: JobSpec) -> Iterator[FieldViolation]:
     if not spec.covariances:
         yield FieldViolation("spec.covariances", "No covariance model is chosen; choose at least one.")
-    for covariance in _repeated(spec.covariances):
-        yield FieldViolation("spec.covariances", f"Covariance '{covariance}' is named more than once.")
+    for covariance, index in _repeated(spec.covariances):
+        yield FieldViolation(
+            _place("spec.covariances", index), f"Covariance '{covariance}' is named more than once."
+        )
 
 
 def _columns(spec: JobSpec, dataset: Dataset) -> Iterator[FieldViolation]:
@@ -167,18 +210,17 @@ def _columns(spec: JobSpec, dataset: Dataset) -> Iterator[FieldViolation]:
             "spec.columns",
             f"'{dataset.display_name}' has no numeric column that varies besides longitude and latitude; "
             f"there is nothing to cluster on.{_delimiter_hint(dataset)}",
+            "NO_COLUMNS",
         )
-    for sentence in repeated_columns(spec.columns):
-        yield FieldViolation("spec.columns", sentence)
-    for sentence in unknown_columns(spec.columns, [column.name for column in dataset.columns]):
-        yield FieldViolation("spec.columns", sentence)
+    yield from wrong_columns("spec.columns", spec.columns, [column.name for column in dataset.columns])
     for name in dict.fromkeys(spec.columns):
         column = dataset.column(name)
         if column is not None and column.kind is ColumnKind.TEXT:
             where = f": row {column.text_row} holds '{column.text_value}'" if column.text_row else ""
             yield FieldViolation(
-                "spec.columns",
+                _place("spec.columns", spec.columns.index(name)),
                 f"Column '{name}' is not numeric{where}. Leave it out or correct it.",
+                "TEXT_COLUMN",
             )
 
 
@@ -201,5 +243,8 @@ def _delimiter_hint(dataset: Dataset) -> str:
     )
 
 
-def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
+def _repeated(names: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Each name that is there more than once, and where it is for the second time."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield name, names.index(name, names.index(name) + 1)

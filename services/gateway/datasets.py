@@ -13,10 +13,10 @@ from google.protobuf import empty_pb2
 from kmeans.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 
 from services.core.datasets import MAX_COLUMNS, Dataset, original_key, table_key
-from services.core.errors import FieldViolation, InvalidInput, ServiceError
+from services.core.errors import ServiceError
 from services.core.pages import PageRequest
 from services.core.ports import ObjectStore, Store
-from services.core.validation import repeated_columns, unknown_columns
+from services.core.validation import refuse, wrong_columns
 from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.errors import invalid_field
 from services.gateway.messages import correlation_message, dataset_message, sample_message
@@ -134,8 +134,4 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
 def _check_columns(columns: tuple[str, ...], dataset: Dataset) -> None:
     if len(columns) > MAX_COLUMNS:
         raise invalid_field("columns", f"{len(columns)} columns are named; at most {MAX_COLUMNS} can be.")
-    existing = [column.name for column in dataset.columns]
-    sentences = [*unknown_columns(columns, existing), *repeated_columns(columns)]
-    if sentences:
-        violations = tuple(FieldViolation("columns", sentence) for sentence in sentences)
-        raise InvalidInput(" ".join(sentences), violations=violations)
+    refuse([*wrong_columns("columns", columns, [column.name for column in dataset.columns])])

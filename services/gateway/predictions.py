@@ -10,11 +10,12 @@ from kmeans.v1 import job_service_pb2
 from numpy.typing import NDArray
 
 import ckernel
+from services.core.errors import FieldViolation
 from services.core.models import FittedModel
 from services.core.outliers import DEFAULT_OUTLIER_PROBABILITY, largest_square
 from services.core.ports import Store
 from services.core.tasks import Task
-from services.core.validation import repeated_columns, unknown_columns
+from services.core.validation import refuse, wrong_columns
 from services.gateway.access import Access
 from services.gateway.errors import invalid_field
 from services.gateway.memory import Memory, model_bytes
@@ -151,8 +152,10 @@ class _Rows:
 def _check_columns(columns: Sequence[str], wanted: Sequence[str]) -> None:
     """InvalidInput unless these are the model's columns, each once, in any order."""
     given = set(columns)
-    missing = (f"Column '{name}' of the model is missing." for name in wanted if name not in given)
-    for sentence in itertools.chain(
-        repeated_columns(columns[: len(wanted) + 1]), unknown_columns(columns, wanted), missing
-    ):
-        raise invalid_field("header.columns", sentence)
+    wrong = wrong_columns("header.columns", columns[: len(wanted) + 1], wanted)
+    missing = (
+        FieldViolation("header.columns", f"Column '{name}' of the model is missing.")
+        for name in wanted
+        if name not in given
+    )
+    refuse([*itertools.islice(itertools.chain(wrong, missing), 1)])

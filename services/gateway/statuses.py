@@ -73,7 +73,9 @@ def status_of(error: ServiceError) -> status_pb2.Status:
         room = _MAX_STATUS_BYTES - status.ByteSize()
         for violation in error.violations:
             bad_request.field_violations.add(
-                field=violation.field, description=_fitting(violation.description)
+                field=violation.field,
+                description=_fitting(violation.description),
+                reason=violation.reason,
             )
             if bad_request.ByteSize() > room:
                 del bad_request.field_violations[-1]

@@ -26,7 +26,8 @@ def open_table(objects: ObjectStore, dataset_id: str) -> Iterator[BinaryIO]:
     except NotFound as error:
         name = dataset_name(dataset_id)
         raise DataLoss(
-            f"The stored table of '{name}' is missing. Upload the file again as a new dataset.",
+            f"The stored table of '{name}' is missing. Upload the same file again with the request_id that "
+            "made the dataset, which puts it back, or as a new dataset.",
             "TABLE_MISSING",
             {"dataset": name},
         ) from error

@@ -71,7 +71,7 @@ class Submission:
         check_spec(spec, dataset)
         with open_table(self._objects, dataset.id) as source:
             selection = profile_selection(source, spec.columns)
-        check_selection(spec, selection, self._max_cells)
+        check_selection(spec, selection, max_cells=self._max_cells, named=bool(request.spec.columns))
         n = selection.complete_row_count
         job = Job(
             id="",

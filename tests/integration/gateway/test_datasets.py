@@ -99,16 +99,16 @@ def test_a_sample_that_would_not_fit_into_a_message_is_shortened(client: Client,
 
 
 def test_wrong_samples_name_their_field(client: Client, dataset: dataset_pb2.Dataset) -> None:
-    for arguments, field in (
-        ({"columns": ["a", "zz"]}, "columns"),
-        ({"columns": ["a", "a"]}, "columns"),
-        ({"columns": ["a"] * 1000}, "columns"),
-        ({"max_rows": -1}, "max_rows"),
-        ({"seed": -1}, "seed"),
+    for arguments, field, reason in (
+        ({"columns": ["a", "zz"]}, "columns[1]", "UNKNOWN_COLUMN"),
+        ({"columns": ["a", "b", "a"]}, "columns[2]", "REPEATED_COLUMN"),
+        ({"columns": ["a"] * 1000}, "columns", "INVALID_INPUT"),
+        ({"max_rows": -1}, "max_rows", "INVALID_INPUT"),
+        ({"seed": -1}, "seed", "INVALID_INPUT"),
     ):
         with pytest.raises(KMeansError) as refused:
             client.sample_dataset(dataset.name, **arguments)  # type: ignore[arg-type]
-        assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+        assert refusal(refused) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
         assert {violation.field for violation in refused.value.violations} == {field}
 
 
@@ -147,6 +147,7 @@ def test_a_lost_table_is_data_loss(client: Client, backends: Any, dataset: datas
     with pytest.raises(KMeansError) as refused:
         client.sample_dataset(dataset.name)
     assert refusal(refused) == (grpc.StatusCode.DATA_LOSS, "TABLE_MISSING")
+    assert "request_id" in refused.value.message
 
 
 def test_somebody_elses_dataset_is_not_there(client: Client, backends: Any) -> None:

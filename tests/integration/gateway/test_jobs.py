@@ -61,13 +61,13 @@ def test_validate_only_keeps_nothing(client: Client, backends: Any, dataset: dat
             {"spec.max_k", "spec.n_experiments", "spec.n_init"},
         ),
         ({"max_iter": 0, "seed": -1}, {"spec.max_iter", "spec.seed"}),
-        ({"covariances": [1, 1]}, {"spec.covariances"}),
+        ({"covariances": [1, 1]}, {"spec.covariances[1]"}),
         ({"covariances": [0]}, {"spec.covariances[0]"}),
         ({"assignment": 9}, {"spec.assignment"}),
-        ({"columns": ["zz"]}, {"spec.columns"}),
-        ({"columns": ["farm"]}, {"spec.columns"}),
-        ({"columns": ["a", "a"]}, {"spec.columns"}),
-        ({"columns": ["a", "flat"]}, {"spec.columns"}),
+        ({"columns": ["a", "zz"]}, {"spec.columns[1]"}),
+        ({"columns": ["farm"]}, {"spec.columns[0]"}),
+        ({"columns": ["a", "b", "a"]}, {"spec.columns[2]"}),
+        ({"columns": ["a", "flat"]}, {"spec.columns[1]"}),
     ],
 )
 def test_a_wrong_spec_names_every_field(
@@ -79,6 +79,42 @@ def test_a_wrong_spec_names_every_field(
     assert {violation.field for violation in refused.value.violations} == wrong
     assert all(violation.description for violation in refused.value.violations)
     assert list(client.list_jobs()) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "place", "reason"),
+    [
+        (["a", "zz"], "[1]", "UNKNOWN_COLUMN"),
+        (["farm"], "[0]", "TEXT_COLUMN"),
+        (["a", "b", "a"], "[2]", "REPEATED_COLUMN"),
+        (["a", "flat"], "[1]", "CONSTANT_COLUMN"),
+    ],
+)
+def test_wrong_columns_have_a_reason_that_programs_can_act_on(
+    client: Client, dataset: dataset_pb2.Dataset, columns: list[str], place: str, reason: str
+) -> None:
+    with pytest.raises(KMeansError) as refused:
+        client.create_job(spec(dataset, columns=columns), validate_only=True)
+    assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    (violation,) = refused.value.violations
+    assert (violation.field, violation.reason) == (f"spec.columns{place}", reason)
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "reason"),
+    [
+        (b"a,b\n1,\n,2\n3,\n,5\n", ["a", "b"], "NO_COMPLETE_ROWS"),
+        (b"a,b\nx,y\nz,w\n", [], "NO_COLUMNS"),
+    ],
+)
+def test_tables_without_anything_to_cluster_have_a_reason(
+    client: Client, content: bytes, columns: list[str], reason: str
+) -> None:
+    poor = client.upload_dataset(io.BytesIO(content), display_name="t")
+    with pytest.raises(KMeansError) as refused:
+        client.create_job(spec(poor, columns=columns))
+    assert (refused.value.code, refused.value.reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    assert [violation.field for violation in refused.value.violations] == ["spec.columns"]
 
 
 def test_fewer_rows_than_clusters(client: Client) -> None:

@@ -87,7 +87,36 @@ def test_default_spec_is_fine() -> None:
 def test_each_wrong_field_has_a_sentence(change: dict[str, Any], sentence: str) -> None:
     error = refusal(replace(SPEC, **change))
     assert str(error) == sentence
-    assert [violation.field for violation in error.violations] == [f"spec.{next(iter(change))}"]
+    ((name, value),) = change.items()
+    # Of a repeated name it is the second.
+    place = f"[{len(value) - 1}]" if isinstance(value, tuple) and value else ""
+    assert [violation.field for violation in error.violations] == [f"spec.{name}{place}"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ((), "NO_COLUMNS"),
+        (("width",), "UNKNOWN_COLUMN"),
+        (("depth", "depth"), "REPEATED_COLUMN"),
+        (("kind",), "TEXT_COLUMN"),
+    ],
+)
+def test_wrong_columns_have_reasons(columns: tuple[str, ...], reason: str) -> None:
+    error = refusal(replace(SPEC, columns=columns))
+    assert error.reason == reason
+    assert [violation.reason for violation in error.violations] == [reason]
+
+
+def test_what_is_wrong_for_several_reasons_says_each_where_it_is() -> None:
+    error = refusal(replace(SPEC, max_k=0, columns=("depth", "width", "kind", "depth")))
+    assert error.reason == "INVALID_INPUT"
+    assert [(violation.field, violation.reason) for violation in error.violations] == [
+        ("spec.max_k", ""),
+        ("spec.columns[3]", "REPEATED_COLUMN"),
+        ("spec.columns[1]", "UNKNOWN_COLUMN"),
+        ("spec.columns[2]", "TEXT_COLUMN"),
+    ]
 
 
 def test_all_violations_are_reported_at_once() -> None:
@@ -95,8 +124,8 @@ def test_all_violations_are_reported_at_once() -> None:
     assert [violation.field for violation in error.violations] == [
         "spec.max_k",
         "spec.n_init",
-        "spec.columns",
-        "spec.columns",
+        "spec.columns[0]",
+        "spec.columns[1]",
     ]
 
 
@@ -161,6 +190,22 @@ def test_no_job_is_larger_than_workers_can_hold() -> None:
     check_selection(SPEC, selection, max_cells=cells)
     with pytest.raises(InvalidInput, match=f"{cells:,} cells in 900 complete rows") as caught:
         check_selection(SPEC, selection, max_cells=cells - 1)
+    assert [violation.field for violation in caught.value.violations] == ["spec.columns"]
+
+
+def test_a_column_is_told_by_its_place_to_who_named_it() -> None:
+    flat = Selection(100, 100, ("flat",))
+    for named, field in ((True, "spec.columns[1]"), (False, "spec.columns")):
+        with pytest.raises(InvalidInput) as caught:
+            check_selection(replace(SPEC, columns=("depth", "flat")), flat, named=named)
+        assert caught.value.reason == "CONSTANT_COLUMN"
+        assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_no_complete_row_is_the_columns_fault() -> None:
+    with pytest.raises(InvalidInput, match="None of the 12 rows has a value in every chosen") as caught:
+        check_selection(replace(SPEC, max_k=1), Selection(12, 0, ()))
+    assert caught.value.reason == "NO_COMPLETE_ROWS"
     assert [violation.field for violation in caught.value.violations] == ["spec.columns"]
 
 

@@ -13,7 +13,7 @@ def refused(*violations: Violation) -> KMeansError:
 def test_sentences_go_to_the_field_they_are_about() -> None:
     error = refused(
         Violation("spec.columns", "Column 'a' never varies."),
-        Violation("spec.columns", "Column 'b' never varies."),
+        Violation("spec.columns[2]", "Column 'b' never varies.", "CONSTANT_COLUMN"),
         Violation("spec.max_k", "Too large."),
     )
     assert by_field(error) == {
