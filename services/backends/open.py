@@ -73,7 +73,8 @@ def _open_s3(url: str) -> ObjectStore:
     # boto3 takes long to import, and most who run the embedded service never need it.
     from services.backends.s3 import S3Objects
 
-    return S3Objects(url, read_settings().s3_endpoint_url)
+    endpoint_url = read_settings().s3_endpoint_url
+    return S3Objects(url, None if endpoint_url is None else endpoint_url.get_secret_value())
 
 
 def _not_built(scheme: str) -> Callable[..., NoReturn]:

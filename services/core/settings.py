@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     objects_url: SecretStr | None = Field(
         None, description="s3://bucket/prefix or file:///path; unset: embedded, under home."
     )
-    s3_endpoint_url: str | None = Field(
+    s3_endpoint_url: SecretStr | None = Field(
         None,
         description="http(s)://host:port of an S3 server that is not AWS's; credentials and region come "
         "from the AWS_* variables.",

@@ -70,6 +70,7 @@ def test_secrets_are_never_shown_in_a_repr() -> None:
         store_url="mongodb://user:hunter2@host/",
         queue_url="amqp://user:hunter2@host/",
         objects_url="s3://key:hunter2@bucket/",
+        s3_endpoint_url="https://key:hunter2@storage.example",
     )
     assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
     assert settings.store_url is not None
