@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
-from kmeans.v1 import dataset_service_pb2, job_pb2, job_service_pb2
+from kmeans.v1 import dataset_service_pb2, job_pb2, job_service_pb2, job_service_pb2_grpc
 
 from kmeans_client import Client, KMeansError
 from kmeans_client.channel import open_channel
 from kmeans_client.errors import translated
 from services.core.jobs import JobFilter
 from services.core.pages import MAX_PAGE_SIZE, PageRequest
+from services.core.tasks import TaskKey, TaskOutcome
 from services.gateway.server import _OPTIONS, Gateway
 
 J = job_service_pb2
@@ -53,6 +58,56 @@ def test_pages_of_jobs_stay_in_order_while_jobs_are_added(dataset: Any, client: 
             break
         client.create_job(spec)
     assert seen == first[::-1]
+
+
+def test_pages_of_datasets_stay_in_order_while_datasets_are_added(client: Client, datasets: Any) -> None:
+    def upload() -> str:
+        return client.upload_dataset(io.BytesIO(b"a\n1\n2\n"), display_name="t").name
+
+    first = [upload() for _ in range(5)]
+    seen, token = [], ""
+    while True:
+        request = dataset_service_pb2.ListDatasetsRequest(page_size=2, page_token=token)
+        page = datasets.ListDatasets(request, timeout=20)
+        seen += [dataset.name for dataset in page.datasets]
+        token = page.next_page_token
+        if not token:
+            break
+        upload()
+    assert seen == first[::-1]
+
+
+def test_pages_of_tasks_stay_in_order_while_tasks_run(
+    dataset: Any, client: Client, bench: Any, jobs: Any, done: Any
+) -> None:
+    """By key each comes once, whatever happens to it; by BIC each that had one at the beginning does."""
+    spec = job_pb2.JobSpec(dataset=dataset.name, max_k=4, n_experiments=2)
+    name = client.create_job(spec).job.name
+    keys = sorted(bench.start(name))
+
+    def scored(key: TaskKey) -> TaskOutcome:
+        outcome = done(key)
+        return replace(outcome, result=replace(outcome.result, bic=float(keys.index(key))))
+
+    def paged(order: int) -> Iterator[str]:
+        token = ""
+        while True:
+            request = J.ListTasksRequest(parent=name, page_size=5, page_token=token, order=order)
+            page = jobs.ListTasks(request, timeout=20)
+            yield from (task.name for task in page.tasks)
+            token = page.next_page_token
+            if not token:
+                return
+            bench.start(client.create_job(spec).job.name)
+            bench.finish([to_run.pop(0), to_run.pop()], scored)
+
+    to_run = list(keys[:24])
+    names = [f"{name}/tasks/{key.short_id}" for key in keys]
+    assert list(paged(J.TASK_ORDER_KEY)) == names
+    to_run = list(keys[24:])
+    bench.finish(keys[:24], scored)
+    by_bic = [task for task in paged(J.TASK_ORDER_BIC_DESCENDING) if task in names[:24]]
+    assert by_bic == names[:24][::-1]
 
 
 def test_a_token_belongs_to_its_listing(job: str, dataset: Any, client: Client, jobs: Any) -> None:
@@ -132,6 +187,104 @@ def test_client_and_gateway_agree_on_signs_of_life(monkeypatch: pytest.MonkeyPat
     served = dict(_OPTIONS)
     assert opened["grpc.keepalive_time_ms"] >= served["grpc.http2.min_ping_interval_without_data_ms"]
     assert opened["grpc.max_receive_message_length"] == served["grpc.max_send_message_length"]
+
+
+class Counting:
+    """Passes one connection on, and counts the frames of HTTP/2 that keep it alive or end it."""
+
+    def __init__(self, port: int) -> None:
+        self.pings, self.enhance_your_calm = threading.Semaphore(0), False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._server_port = port
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Once its client has gone."""
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        with self._listener:
+            client, _ = self._listener.accept()
+        server = socket.create_connection(("127.0.0.1", self._server_port))
+        # What a client says before its first frame.
+        preface = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        with client, server:
+            back = threading.Thread(target=self._pump, args=(server, client, 0), daemon=True)
+            back.start()
+            self._pump(client, server, preface)
+            back.join(60)
+
+    def _pump(self, source: socket.socket, sink: socket.socket, skipped: int) -> None:
+        seen = bytearray()
+        while chunk := source.recv(1 << 16):
+            sink.sendall(chunk)
+            seen += chunk
+            if skipped and len(seen) >= skipped:
+                del seen[:skipped]
+                skipped = 0
+            while not skipped and len(seen) >= 9 + int.from_bytes(seen[:3], "big"):
+                self._count(seen[3], bool(seen[4] & 1), bytes(seen[13:17]))
+                del seen[: 9 + int.from_bytes(seen[:3], "big")]
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def _count(self, kind: int, is_answer: bool, told: bytes) -> None:
+        if kind == 6 and is_answer:
+            self.pings.release()
+        # A GOAWAY: the last stream's number, then the error's, ENHANCE_YOUR_CALM being 11.
+        if kind == 7 and int.from_bytes(told, "big") == 11:
+            self.enhance_your_calm = True
+
+
+@pytest.mark.parametrize("is_agreed", [True, False], ids=["as agreed", "too often"])
+def test_pings_of_our_client_are_welcome_and_too_many_are_not(
+    backends: Any,
+    settings: Any,
+    dataset: Any,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    is_agreed: bool,
+) -> None:
+    """With the settings of both sides, the client's so much faster that it pings each second.
+
+    A gateway that is as much faster takes that; one that is not cuts the client off.
+    """
+    scale = 30
+    name = client.create_job(job_pb2.JobSpec(dataset=dataset.name, max_k=1)).job.name
+    options = dict(_OPTIONS)
+    interval = "grpc.http2.min_ping_interval_without_data_ms"
+    quick = tuple((options | {interval: options[interval] // (scale if is_agreed else 1)}).items())
+    monkeypatch.setattr("services.gateway.server._OPTIONS", quick)
+    gateway = Gateway(backends.store, backends.queue, backends.objects, settings)
+    between = Counting(gateway.start("127.0.0.1:0"))
+    plain = grpc.insecure_channel
+
+    def hasty(target: str, options: Any) -> grpc.Channel:
+        own = dict(options)
+        own["grpc.keepalive_time_ms"] //= scale
+        return plain(target, options=[*own.items(), ("grpc.http2.max_pings_without_data", 0)])
+
+    monkeypatch.setattr(grpc, "insecure_channel", hasty)
+    with open_channel(f"127.0.0.1:{between.port}") as channel:
+        watch = job_service_pb2_grpc.JobServiceStub(channel).WatchJob(
+            J.WatchJobRequest(name=name, job_only=True), timeout=60
+        )
+        assert next(watch).job.name == name
+        if is_agreed:
+            # More than the strikes it would forgive.
+            for _ in range(2 + options["grpc.http2.max_ping_strikes"]):
+                assert between.pings.acquire(timeout=30)
+            client.cancel_job(name)
+            assert next(watch).job.state == job_pb2.JOB_STATE_CANCELLED
+        else:
+            with pytest.raises(grpc.RpcError) as cut:
+                next(watch)
+            assert cut.value.code() is grpc.StatusCode.UNAVAILABLE
+    between.close()
+    gateway.stop(0)
+    assert between.enhance_your_calm == (not is_agreed)
 
 
 def test_an_answer_fits_into_a_message(client: Client, dataset: Any, datasets: Any) -> None:

@@ -133,6 +133,33 @@ def test_a_broken_new_pair_leaves_the_old_one(serve: Any, served: Pair, authorit
         assert can_enter(target, ca=authority.ca)
 
 
+def test_a_replaced_authority_of_clients_lets_in_whom_it_signed(
+    serve: Any, served: Pair, authority: Authority, stranger: Authority, tmp_path: Path
+) -> None:
+    trusted = tmp_path / "clients.crt"
+    shutil.copy(authority.ca, trusted)
+    old, new = authority.issue("client"), stranger.issue("client")
+
+    def enters(target: str, client: Pair) -> bool:
+        return can_enter(target, ca=authority.ca, certificate=client.certificate, key=client.key)
+
+    with serve(tls_certificate=served.certificate, tls_key=served.key, tls_client_ca=trusted) as target:
+        assert (enters(target, old), enters(target, new)) == (True, False)
+        with Client(
+            target, ca=authority.ca, certificate=old.certificate, key=old.key, timeout_seconds=20
+        ) as client:
+            assert list(client.list_jobs()) == []
+            shutil.copy(stranger.ca, trusted)
+            assert (enters(target, old), enters(target, new)) == (False, True)
+            # Whoever is in already stays.
+            assert list(client.list_jobs()) == []
+        # Both while clients change over, as one file.
+        trusted.write_bytes(authority.ca.read_bytes() + stranger.ca.read_bytes())
+        assert (enters(target, old), enters(target, new)) == (True, True)
+        trusted.write_text("nonsense")
+        assert (enters(target, old), enters(target, new)) == (True, True)
+
+
 def test_nothing_older_than_tls_1_2(serve: Any, served: Pair, authority: Authority) -> None:
     def negotiated(version: ssl.TLSVersion) -> str | None:
         context = ssl.create_default_context(cafile=str(authority.ca))
