@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import grpc
 import structlog
@@ -26,8 +26,17 @@ DEFAULT_IDLE_SECONDS = 60.0
 # Somebody may page through a download; nobody uploads by hand.
 _TAKING_FACTOR = 10.0
 _LOOK_SECONDS = 1.0
+_LEAST_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
+
+
+class _Wait(NamedTuple):
+    """A call that waits for its client: until when, and since when."""
+
+    end: float
+    since: float
+    context: grpc.ServicerContext
 
 
 class Patience:
@@ -47,7 +56,7 @@ class Patience:
             idle_seconds: more than 0.
             n_readers: how many streams of requests are read at once.
             n_waiting: how many calls wait in `only` and `taken` at once; of more, the one whose time would be
-                up first is ended.
+                up first is ended, but none before it has had half a second.
             seconds: a clock that never goes back.
         """
         self._idle_seconds = idle_seconds
@@ -56,11 +65,12 @@ class Patience:
         self._n_waiting = n_waiting
         self._readers = ThreadPoolExecutor(n_readers, thread_name_prefix="read")
         self._lock = threading.Lock()
+        self._one_less = threading.Condition(self._lock)
         self._closed = threading.Event()
         self._watchdog: threading.Thread | None = None
         # By their ends, for each is added behind all others of its kind.
-        self._sending: dict[object, tuple[float, grpc.ServicerContext]] = {}
-        self._taking: dict[object, tuple[float, grpc.ServicerContext]] = {}
+        self._sending: dict[object, _Wait] = {}
+        self._taking: dict[object, _Wait] = {}
 
     def only(self, requests: Iterator[R], context: grpc.ServicerContext) -> R | None:
         """The message of a call that has one; None when it has none.
@@ -121,7 +131,7 @@ class Patience:
     @contextmanager
     def _bounded(
         self,
-        waits: dict[object, tuple[float, grpc.ServicerContext]],
+        waits: dict[object, _Wait],
         seconds: float,
         context: grpc.ServicerContext,
     ) -> Iterator[None]:
@@ -130,8 +140,9 @@ class Patience:
             if self._watchdog is None:
                 self._watchdog = threading.Thread(target=self._watch, name="patience", daemon=True)
                 self._watchdog.start()
-            giving_way = self._giving_way()
-            waits[key] = (self._seconds() + seconds, context)
+            giving_way = self._make_room()
+            now = self._seconds()
+            waits[key] = _Wait(now + seconds, now, context)
         if giving_way is not None:
             _log.info("call ended: its client kept others waiting", peer=giving_way.peer())
             giving_way.cancel()
@@ -139,16 +150,21 @@ class Patience:
             yield
         finally:
             with self._lock:
-                waits.pop(key, None)
+                if waits.pop(key, None) is not None:
+                    self._one_less.notify()
 
-    def _giving_way(self) -> grpc.ServicerContext | None:
-        """Whoever makes room for one more, taken out; None while there is room."""
-        if self._n_waiting is None or len(self._sending) + len(self._taking) < self._n_waiting:
-            return None
-        firsts = [(next(iter(waits.items())), waits) for waits in (self._sending, self._taking) if waits]
-        (key, (_, context)), waits = min(firsts, key=lambda first: first[0][1][0])
-        del waits[key]
-        return context
+    def _make_room(self) -> grpc.ServicerContext | None:
+        """Wait until there is room for one more; whoever had to make it, taken out."""
+        while self._n_waiting is not None and len(self._sending) + len(self._taking) >= self._n_waiting:
+            firsts = [(next(iter(waits.items())), waits) for waits in (self._sending, self._taking) if waits]
+            (key, first), waits = min(firsts, key=lambda first: first[0][1].end)
+            # Of many calls that come at once the messages are still on their way.
+            left = first.since + _LEAST_SECONDS - self._seconds()
+            if left <= 0:
+                del waits[key]
+                return first.context
+            self._one_less.wait(left)
+        return None
 
     def _watch(self) -> None:
         while not self._closed.wait(self._look_seconds):
@@ -157,15 +173,13 @@ class Patience:
                     _log.info(f"call ended: its client {what} for too long", peer=context.peer())
                     context.cancel()
 
-    def _overdue(
-        self, waits: dict[object, tuple[float, grpc.ServicerContext]]
-    ) -> tuple[grpc.ServicerContext, ...]:
+    def _overdue(self, waits: dict[object, _Wait]) -> tuple[grpc.ServicerContext, ...]:
         now, overdue = self._seconds(), []
         with self._lock:
-            for key, (end, context) in waits.items():
-                if end > now:
+            for key, wait in waits.items():
+                if wait.end > now:
                     break
-                overdue.append((key, context))
+                overdue.append((key, wait.context))
             for key, _ in overdue:
                 del waits[key]
         return tuple(context for _, context in overdue)
