@@ -44,13 +44,14 @@ __all__ = ["Collections", "Database", "Transaction"]
 T = TypeVar("T")
 
 _DEFAULT_NAME = "kmeans"
+_SOCKET_SECONDS = 60.0
 # What the URL does not say otherwise. A socket waits as long as a server lets a transaction live; that the
 # server has gone is noticed sooner, by the connection that watches it.
 _DEFAULTS = {
     "appname": "kmeans-service",
     "serverSelectionTimeoutMS": 5_000,
     "connectTimeoutMS": 5_000,
-    "socketTimeoutMS": 60_000,
+    "socketTimeoutMS": int(_SOCKET_SECONDS * 1000),
     "waitQueueTimeoutMS": 10_000,
 }
 # On the disks of a majority: a write that was acknowledged survives the loss of any one server.
@@ -276,8 +277,11 @@ class Database:
 def _within_deadline() -> AbstractContextManager[None]:
     """No statement is waited for longer than whoever asked will."""
     left = seconds_left()
+    # In place of the socket's limit, which is shorter than what a patient client allows.
+    if left is None or left > _SOCKET_SECONDS:
+        return nullcontext()
     # Not 0, which the driver takes for no limit at all.
-    return nullcontext() if left is None else pymongo.timeout(max(left, 0.001))
+    return pymongo.timeout(max(left, 0.001))
 
 
 def _may_begin_anew(error: PyMongoError) -> bool:

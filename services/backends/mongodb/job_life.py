@@ -112,7 +112,7 @@ class MongoJobLife:
                     return _reopen(transaction, job_id, JobState.PENDING)
             else:
                 for key in keys:
-                    if key not in records or key.is_part:
+                    if key not in records or key.is_part or key.job_id != job_id:
                         raise task_not_found(key)
                 again = {key for key in keys if records[key]["state"] in _TERMINAL}
             if not again:
