@@ -7,6 +7,8 @@ sends its message at once, and who reads the reflection of a service has done so
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -93,7 +95,7 @@ class AnonymousInterceptor(grpc.ServerInterceptor):
                 with self._patience.taken(context):
                     send(response)
 
-            behaviour(self._only(requests, context), context, send_in_time)
+            behaviour(self._only(requests, context), context, _Outbox(self._pool, send_in_time).put)
 
         answer.experimental_non_blocking = True  # type: ignore[attr-defined]
         return answer
@@ -115,3 +117,34 @@ class AnonymousInterceptor(grpc.ServerInterceptor):
         if request is None:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call carries no message; send one.")
         return request
+
+
+class _Outbox:
+    """The answers of one call, sent in their order and by no thread of who gives them.
+
+    A client that takes nothing would hold up whoever has news for it: the gateway could not announce its end.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, send: Callable[[Any], None]) -> None:
+        self._pool = pool
+        self._send = send
+        self._lock = threading.Lock()
+        self._waiting = deque[Any]()
+        self._is_sending = False
+
+    def put(self, response: Any) -> None:
+        with self._lock:
+            self._waiting.append(response)
+            if self._is_sending:
+                return
+            self._is_sending = True
+        self._pool.submit(self._send_all)
+
+    def _send_all(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._is_sending = False
+                    return
+                response = self._waiting.popleft()
+            self._send(response)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,3 +103,50 @@ def test_idle_calls_end_by_themselves(backends: Any, settings: Settings, over: t
                 list(channel.stream_stream(method)(silent(), timeout=60))
             assert ended.value.code() is grpc.StatusCode.CANCELLED
     gateway.stop(0)
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A frame of HTTP/2."""
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def watch_and_take_nothing(port: int) -> socket.socket:
+    """A watch of health whose client lets no byte of an answer come; the gateway has begun to answer."""
+
+    def text(value: bytes) -> bytes:
+        return bytes([len(value)]) + value
+
+    fields = {
+        b":method": b"POST",
+        b":scheme": b"http",
+        b":path": WATCH.encode(),
+        b":authority": b"here",
+        b"content-type": b"application/grpc",
+        b"te": b"trailers",
+    }
+    headers = b"".join(b"\0" + text(name) + text(value) for name, value in fields.items())
+    no_window = frame(4, 0, 0, struct.pack(">HI", 4, 0))
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window + frame(4, 1, 0))
+    connection.sendall(frame(1, 4, 1, headers) + frame(0, 1, 1, bytes(5)))
+    answers = connection.makefile("rb")
+    kind = 0
+    while kind != 1:
+        head = answers.read(9)
+        kind = head[3]
+        answers.read(int.from_bytes(head[:3], "big"))
+    return connection
+
+
+def test_who_watches_and_takes_nothing_holds_nobody_up(
+    gateway: Gateway, port: int, channel: grpc.Channel
+) -> None:
+    with watch_and_take_nothing(port):
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        announcing = threading.Thread(target=gateway.announce_stop)
+        announcing.start()
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        announcing.join(30)
+        assert not announcing.is_alive()
+        watch.cancel()
