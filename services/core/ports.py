@@ -80,6 +80,12 @@ class JobStore(Protocol):
         LimitExceeded when the new one is more than its owner may have (in that transaction too).
         """
 
+    def job_made_before(self, job: Job) -> Job | None:
+        """What `insert_job` would return in place of this new job; None when it would keep this one.
+
+        Raises Conflict as `insert_job`.
+        """
+
     def get_job(self, job_id: str) -> Job:
         """Return it, or raise NotFound (`JOB_NOT_FOUND`)."""
 

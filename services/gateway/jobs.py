@@ -92,7 +92,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         planned = self._submission.plan(owner, request, dataset)
         check_still_wanted(context)
         if request.validate_only:
-            self._submission.check_room(planned)
+            self._submission.check(planned)
         job = planned.job if request.validate_only else self._submission.accept(planned)
         return job_service_pb2.CreateJobResponse(
             job=self._message(job),

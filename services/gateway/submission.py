@@ -85,9 +85,15 @@ class Submission:
         )
         return PlannedJob(job, estimate_job_seconds(spec, n))
 
-    def check_room(self, planned: PlannedJob) -> None:
-        """Raise LimitExceeded when the owner could not have this job now; `accept` looks once more."""
-        if self._limits != NO_LIMITS:
+    def check(self, planned: PlannedJob) -> None:
+        """Raise what `accept` would raise now, which looks once more.
+
+        Raises:
+            Conflict: the request_id was used for a job with another spec or display_name.
+            LimitExceeded: the owner has as many jobs or tasks as it may. A job that was made before is one of
+                them already.
+        """
+        if self._store.job_made_before(planned.job) is None and self._limits != NO_LIMITS:
             usage = self._store.owner_usage(planned.job.owner)
             check_quota(self._limits, usage, planned.job.owner, jobs=1, tasks=planned.job.spec.n_tasks)
 

@@ -94,6 +94,10 @@ def test_a_request_id_makes_a_job_idempotent(store: Store) -> None:
     first = insert_job(store, request_id="r1")
     store.start_job(first.id, make_keys(first), NOW)
     again = replace(first, id="another", created_at=LATER)
+    assert store.job_made_before(again) == store.get_job(first.id)
+    assert store.job_made_before(replace(again, request_id="r2")) is None
+    assert store.job_made_before(replace(again, request_id="")) is None
+    assert store.job_made_before(replace(again, owner="bob")) is None
     assert store.insert_job(again) == store.get_job(first.id)
     assert len(store.list_jobs(JobFilter(), PageRequest()).items) == 1
 
@@ -106,9 +110,13 @@ def test_a_request_id_is_refused_for_another_job(store: Store) -> None:
         replace(first, id="another", spec=replace(first.spec, dataset_id="nope")),
     ]
     for other in others:
-        with pytest.raises(Conflict) as caught:
-            store.insert_job(other)
-        assert caught.value.reason == "REQUEST_ID_REUSED"
+        told = []
+        for ask in (store.insert_job, store.job_made_before):
+            with pytest.raises(Conflict) as caught:
+                ask(other)
+            assert caught.value.reason == "REQUEST_ID_REUSED"
+            told.append(caught.value.message)
+        assert told[0] == told[1]
     assert store.list_jobs(JobFilter(), PageRequest()).items == (first,)
     bobs = replace(first, id="bobs", owner="bob", display_name="other")
     assert store.insert_job(bobs) == bobs

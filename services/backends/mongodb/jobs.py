@@ -78,6 +78,12 @@ class MongoJobs:
                 ) from error
             return made
 
+    def job_made_before(self, job: Job) -> Job | None:
+        """See the port."""
+        with self._database.calls() as collections:
+            made = _by_request(collections, job)
+        return None if made is None else _same(made, job)
+
     def get_job(self, job_id: str) -> Job:
         """See the port."""
         with self._database.calls() as collections:

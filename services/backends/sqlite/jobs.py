@@ -47,13 +47,9 @@ class SqliteJobs:
     def insert_job(self, job: Job, limits: OwnerLimits = NO_LIMITS) -> Job:
         """See the port."""
         with self._database.write() as transaction:
-            if job.request_id:
-                row = transaction.one(
-                    f"SELECT {JOB_COLUMNS} FROM jobs WHERE owner = ? AND request_id = ?",
-                    (job.owner, job.request_id),
-                )
-                if row is not None:
-                    return _same(read_job_row(row), job)
+            made = _made_before(transaction, job)
+            if made is not None:
+                return made
             dataset_id = job.spec.dataset_id
             if transaction.one("SELECT 1 FROM datasets WHERE id = ?", (dataset_id,)) is None:
                 raise dataset_not_found(dataset_id)
@@ -63,6 +59,11 @@ class SqliteJobs:
             row = job_row(job)
             transaction.execute(f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
         return job
+
+    def job_made_before(self, job: Job) -> Job | None:
+        """See the port."""
+        with self._database.read() as transaction:
+            return _made_before(transaction, job)
 
     def get_job(self, job_id: str) -> Job:
         """See the port."""
@@ -183,6 +184,15 @@ def fetch_job(transaction: Transaction, job_id: str) -> Job:
 def job_not_found(job_id: str) -> NotFound:
     """The error for a job that is not there."""
     return NotFound(f"There is no job {job_id}.", "JOB_NOT_FOUND", {"job": f"jobs/{job_id}"})
+
+
+def _made_before(transaction: Transaction, job: Job) -> Job | None:
+    if not job.request_id:
+        return None
+    row = transaction.one(
+        f"SELECT {JOB_COLUMNS} FROM jobs WHERE owner = ? AND request_id = ?", (job.owner, job.request_id)
+    )
+    return None if row is None else _same(read_job_row(row), job)
 
 
 def _same(made: Job, wanted: Job) -> Job:

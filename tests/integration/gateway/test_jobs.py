@@ -149,9 +149,13 @@ def test_the_same_request_id_is_one_job(client: Client, dataset: dataset_pb2.Dat
         {"spec": spec(dataset, max_k=5)},
         {"spec": spec(dataset, max_k=4), "display_name": "another"},
     ):
-        with pytest.raises(KMeansError) as refused:
-            client.create_job(**changed, request_id=request_id)  # type: ignore[arg-type]
-        assert refusal(refused) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+        for validate_only in (True, False):
+            with pytest.raises(KMeansError) as refused:
+                client.create_job(  # type: ignore[arg-type]
+                    **changed, request_id=request_id, validate_only=validate_only
+                )
+            assert refusal(refused) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    assert client.create_job(spec(dataset, max_k=4), request_id=request_id, validate_only=True).job.name == ""
     with pytest.raises(KMeansError) as refused:
         client.create_job(spec(dataset), request_id="mine")
     assert refusal(refused) == (grpc.StatusCode.INVALID_ARGUMENT, "BAD_REQUEST_ID")
