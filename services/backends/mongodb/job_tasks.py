@@ -37,8 +37,8 @@ class JobTasks:
         self._by_state: Counter[TaskState] = Counter()
         self._n_running = 0
         self._suspects: set[str] = set()
-        # All that is run, by key, and how many of them at the front do not wait for certain.
-        self._order: list[tuple[str, TaskKey]] = []
+        # Ids of all that is run, by key, and how many of them at the front do not wait for certain.
+        self._order: list[str] = []
         self._n_passed = 0
 
     def __len__(self) -> int:
@@ -48,14 +48,17 @@ class JobTasks:
     def update(self, standings: Mapping[str, Standing], revision: int) -> None:
         """Take in what was read after the job had this revision; in any order, and again."""
         known = len(self._order)
+        # Of a job's tasks most stand alike: what they share is held once.
+        shared: dict[Standing, Standing] = {}
         for task_id, standing in standings.items():
+            standing = shared.setdefault(standing, standing)
             before = self._standings.get(task_id)
             if before is not None:
                 if before.revision >= standing.revision:
                     continue
                 self._count(task_id, before, -1)
             elif standing.is_runnable:
-                self._order.append((task_id, TaskKey.parse(task_id)))
+                self._order.append(task_id)
             self._count(task_id, standing, 1)
             self._standings[task_id] = standing
             if standing.state is TaskState.PENDING:
@@ -82,8 +85,8 @@ class JobTasks:
     ) -> tuple[TaskKey, ...]:
         """What waits and was never published, or last before this time; by key, at most `limit`."""
         times = self._published(publications)
-        found = (key for task_id, key in self._waiting() if task_id not in times or times[task_id] < before)
-        return tuple(itertools.islice(found, limit))
+        found = (each for each in self._waiting() if each not in times or times[each] < before)
+        return tuple(map(TaskKey.parse, itertools.islice(found, limit)))
 
     def is_over(self, publication: Publication, published_anew: Set[str] = frozenset()) -> bool:
         """Whether it tells nothing any more: all of it has ended, was set back, or is published anew."""
@@ -110,12 +113,11 @@ class JobTasks:
                     times[task_id] = publication.at
         return times
 
-    def _waiting(self) -> Iterator[tuple[str, TaskKey]]:
+    def _waiting(self) -> Iterator[str]:
         order, standings = self._order, self._standings
-        while self._n_passed < len(order) and not _waits(standings[order[self._n_passed][0]]):
+        while self._n_passed < len(order) and not _waits(standings[order[self._n_passed]]):
             self._n_passed += 1
-        behind = itertools.islice(order, self._n_passed, None)
-        return ((task_id, key) for task_id, key in behind if _waits(standings[task_id]))
+        return (each for each in itertools.islice(order, self._n_passed, None) if _waits(standings[each]))
 
     def _count(self, task_id: str, standing: Standing, by: int) -> None:
         if standing.is_whole:
@@ -132,7 +134,7 @@ def _waits(standing: Standing) -> bool:
     return standing.is_runnable and standing.state is TaskState.PENDING
 
 
-def _place(entry: tuple[str, TaskKey]) -> tuple[int, int, str, int]:
+def _place(task_id: str) -> tuple[int, int, str, int]:
     # The order of keys, which compare field by field and so more slowly.
-    key = entry[1]
+    key = TaskKey.parse(task_id)
     return key.experiment, key.k, key.covariance.value, key.part.first_start

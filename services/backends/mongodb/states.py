@@ -29,7 +29,7 @@ __all__ = ["TaskStates", "count_by_state"]
 T = TypeVar("T")
 
 _ENDED_STATES = frozenset(state.value for state in JobState if state.is_terminal)
-# Tasks remembered at most, over all jobs: some 250 MB.
+# Tasks remembered at most, over all jobs: some 100 MB.
 _MAX_TASKS = 500_000
 # What was read is read anew after this long: should a change ever be missed, by a server that was set back
 # or one that answered out of turn, it is not missed for good.
