@@ -14,6 +14,7 @@ from kmeans.v1 import job_pb2
 from bench.service.bare import measure_bare
 from bench.service.deployment import Deployment
 from bench.service.jobs import submit, tiny_table, wait_for_all, wait_for_job
+from bench.service.single import single_tasks_per_second
 from bench.service.table import Row
 from bench.service.usage import cpu_seconds, difference
 from kmeans_client import Client
@@ -61,6 +62,12 @@ def measure(deployment: Deployment) -> list[Row]:
         rows.append(Row("tasks/s, best of these", f"{best:.0f}", f">= {_BAR:g}", best >= _BAR))
         bare = measure_bare(store)
     rows += [Row(f"a record for each task, bare: {what}", f"{rate:.0f}") for what, rate in bare.rates.items()]
+    rows.append(
+        Row(
+            "the store alone, one task at a time, tasks/s",
+            f"{single_tasks_per_second(deployment.store_url):.0f}",
+        )
+    )
     rows.append(
         Row("service / bare records", f"{best / bare.tasks_per_second:.2f}", note="of the last line above")
     )

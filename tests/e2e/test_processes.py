@@ -102,6 +102,27 @@ def test_processes_give_the_scores_of_the_embedded_service(
     assert [end(process) for process in shared.started] == [0] * (1 + len(others))
 
 
+def test_a_task_of_2048_starts_is_spread_over_workers(
+    program: Program, shared: Shared, soil_field: Path
+) -> None:
+    shared.variables |= {
+        "KMEANS_PART_SECONDS": "0.1",
+        "KMEANS_BUNDLE_SECONDS": "0.1",
+        "KMEANS_LOG_LEVEL": "debug",
+    }
+    one = ("--max-k", "2", "--experiments", "1", "--n-init", "2048", "--covariances", "full-untied")
+    address = shared.gateway()
+    shared.serve("scheduler")
+    workers = [shared.serve("worker", "--slots", "1") for _ in range(2)]
+    together = shared.json("fit", soil_field, "--target", address, *one)
+    assert scores(together) == scores(program.json("fit", soil_field, *one))
+    assert [end(worker) for worker in workers] == [0, 0]
+    bundles = [log.read_text().count('"bundle done"') for log in shared.folder.glob("worker-*.log")]
+    # K = 1 is a task, K = 2 another: whoever ran none but whole tasks had two bundles for all.
+    assert len(bundles) == 2
+    assert min(bundles) >= 2
+
+
 def test_a_worker_that_is_ended_in_the_middle_of_a_job_costs_nothing(
     shared: Shared, soil_field: Path
 ) -> None:
