@@ -79,6 +79,9 @@ def parse_table(
     except BaseException:
         destination.unlink(missing_ok=True)
         raise
+    finally:
+        # Arrow keeps what it freed for the thread that used it; a server parses each table on another one.
+        pa.default_memory_pool().release_unused()
     return found.table
 
 

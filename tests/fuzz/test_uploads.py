@@ -8,6 +8,7 @@ import itertools
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pyarrow as pa
@@ -197,6 +198,24 @@ def test_a_file_made_to_burst_does_not(world: World, make: Callable[[], Iterable
         world.delete(answer.name)
     grown = world.grown_bytes()
     print(f"{name}: {grown >> 20} MiB", answer.details() if isinstance(answer, grpc.RpcError) else "accepted")
+    assert grown < MEMORY_BYTES
+    world.check_nothing_left()
+
+
+def test_many_uploads_at_once_take_the_memory_of_few(world: World) -> None:
+    count = 12
+    rows = b"1.25,2.5,3.125\n" * 800_000
+    world.forget_peak()
+    with ThreadPoolExecutor(count) as threads:
+        uploads = [
+            threads.submit(upload, world, [b"a,b,c\n", rows], display_name="t.csv") for _ in range(count)
+        ]
+    for dataset in [call.result() for call in uploads]:
+        assert not isinstance(dataset, grpc.RpcError), dataset
+        assert dataset.row_count == 800_000
+        world.delete(dataset.name)
+    grown = world.grown_bytes()
+    print(f"{count} at once: {grown >> 20} MiB")
     assert grown < MEMORY_BYTES
     world.check_nothing_left()
 
