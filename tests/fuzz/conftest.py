@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,19 @@ TABLE = b"longitude,a,b,farm,flat\n" + b"".join(
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("fuzz")
+    with _world(tmp_path_factory.mktemp("fuzz")) as world:
+        yield world
+
+
+@pytest.fixture
+def fresh_world(tmp_path: Path) -> Iterator[World]:
+    """A gateway to which no file has done anything yet."""
+    with _world(tmp_path) as world:
+        yield world
+
+
+@contextmanager
+def _world(folder: Path) -> Iterator[World]:
     ids = _live(folder)
     temporary = folder / "tmp"
     temporary.mkdir()

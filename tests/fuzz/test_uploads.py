@@ -202,8 +202,8 @@ def test_a_file_made_to_burst_does_not(world: World, make: Callable[[], Iterable
     world.check_nothing_left()
 
 
-def test_many_uploads_at_once_take_the_memory_of_few(world: World) -> None:
-    count = 12
+def test_many_uploads_at_once_take_the_memory_of_few(fresh_world: World) -> None:
+    world, count = fresh_world, 12
     rows = b"1.25,2.5,3.125\n" * 800_000
     world.forget_peak()
     with ThreadPoolExecutor(count) as threads:
