@@ -46,6 +46,7 @@ def fit(*options: str, home: Path) -> dict[str, object]:
         cwd=ROOT,
         env={**os.environ, "KMEANS_HOME": str(home)},
         stdout=subprocess.PIPE,
+        text=True,
         check=True,
     )
     # The id of the job differs, and so does the time.
