@@ -9,7 +9,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 __all__ = ["age", "count", "duration", "moment", "plain", "size"]
 
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]()<>#+!|~$:-]")
+# Streamlit finds addresses, mail, emoji, icons and arrows in the text itself, after Markdown is read: there a
+# character that is not seen and does not break the line stands between what would make one.
+_JOINER = "\N{WORD JOINER}"
+_FOUND_IN_TEXT = re.compile(r"(?<=[:@])(?=\S)|(?<=www)(?=\.)|(?<=[<>~-])(?=[<>=-])", re.IGNORECASE)
+# References are never markup.
+_MARKUP = re.compile(r"[!#$&*+/:<=>@\[\\\]^_`{|}~-]")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?=\s|$)")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _KIB = 1024
 
@@ -67,8 +73,13 @@ def moment(stamp: Timestamp) -> datetime:
 
 
 def plain(text: str) -> str:
-    """A user's text, written so that Markdown shows it as it is."""
-    return _MARKDOWN.sub(r"\\\g<0>", text)
+    """Text of a user or of a server, written so that a page shows it as it is, in one line.
+
+    No link, picture, icon, formula or tag comes of it, whatever it holds.
+    """
+    line = _FOUND_IN_TEXT.sub(_JOINER, " ".join(text.split()))
+    line = _MARKUP.sub(lambda found: f"&#{ord(found[0])};", line)
+    return _NUMBERED.sub(lambda found: f"{found[1]}&#{ord(found[2])};", line)
 
 
 def _two(whole: int, big: int, big_unit: str, small: int, small_unit: str) -> str:

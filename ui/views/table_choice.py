@@ -12,8 +12,7 @@ from pathlib import Path
 import streamlit as st
 from kmeans.v1 import dataset_pb2
 
-from kmeans_client import Client, KMeansError
-from ui.connection import sentences
+from kmeans_client import Client, KMeansError, Unreachable
 from ui.samples import SAMPLES, Sample, sample_path, sample_request_id
 from ui.uploads import Upload
 from ui.words import age, count, moment, plain, size
@@ -44,6 +43,7 @@ def show(client: Client) -> None:
 
 
 def _use(dataset: str) -> None:
+    st.session_state.pop(_REFUSED, None)
     st.query_params["dataset"] = dataset.removeprefix("datasets/")
     st.rerun()
 
@@ -82,7 +82,7 @@ def _forget_file(number: int) -> None:
 
 
 def _await(upload: Upload) -> dataset_pb2.Dataset:
-    bar = st.progress(0.0, text=f"Sending {upload.name}")
+    bar = st.progress(0.0, text=f"Sending {plain(upload.name)}")
     began = time.monotonic()
     while True:
         try:
@@ -92,7 +92,7 @@ def _await(upload: Upload) -> dataset_pb2.Dataset:
             text = (
                 f"Reading the table ({seconds:.0f} s)"
                 if upload.is_sent
-                else f"Sending {upload.name}: {size(upload.sent_bytes)} of {size(upload.total_bytes)}"
+                else f"Sending {plain(upload.name)}: {size(upload.sent_bytes)} of {size(upload.total_bytes)}"
             )
             bar.progress(upload.share, text=text)
 
@@ -102,10 +102,17 @@ def _sample(client: Client, sample: Sample) -> None:
     st.caption(sample.text)
     if not st.button("Try it", key=f"sample-{Path(sample.file).stem}", icon=":material/science:"):
         return
-    with sentences(), st.spinner("Reading the table"):
-        path = sample_path(sample)
-        dataset = client.upload_dataset(path, request_id=sample_request_id(path))
-        _use(dataset.name)
+    path = sample_path(sample)
+    try:
+        with st.spinner("Reading the table"):
+            dataset = client.upload_dataset(path, request_id=sample_request_id(path))
+    except Unreachable:
+        # Nothing else on the page works then either, and the page says so once.
+        raise
+    except KMeansError as error:
+        st.error(plain(error.message), icon=":material/error:")
+        return
+    _use(dataset.name)
 
 
 def _earlier(datasets: list[dataset_pb2.Dataset]) -> None:

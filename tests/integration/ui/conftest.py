@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -76,6 +77,11 @@ def make_open_page(address: str) -> Open:
         return run(app)
 
     return open_page
+
+
+def as_read(text: str) -> str:
+    """What a reader sees of a text in which `ui.words.plain` took care of the names."""
+    return html.unescape(text).replace("\N{WORD JOINER}", "")
 
 
 def run(app: AppTest) -> AppTest:
