@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
-from kmeans.v1 import job_pb2
+from kmeans.v1 import job_pb2, report_pb2
 
 from kmeans_client import has_ended
 from ui.connection import connect, sentences, watches
@@ -31,7 +31,7 @@ def live(job: job_pb2.Job) -> Live | None:
 @st.fragment(run_every=_PROGRESS_SECONDS)
 def header(job: job_pb2.Job) -> None:
     """State, bar, speed and time left, once a second; draws the whole page anew when the job ends."""
-    with sentences():
+    with sentences("header"):
         now = live(job)
         if now is None:
             st.info("Waiting for the first word of the service.", icon=":material/hourglass_empty:")
@@ -39,6 +39,11 @@ def header(job: job_pb2.Job) -> None:
         if has_ended(now.job):
             st.session_state[ENDED] = job.name
             st.rerun()
+        if now.is_away:
+            st.warning(
+                "Reconnecting: the service does not answer. What is shown is what it told last.",
+                icon=":material/cloud_off:",
+            )
         with st.container(horizontal=True, vertical_alignment="center"):
             word, icon, colour = job_badge(now.job)
             st.badge(word, icon=icon, color=colour)
@@ -49,12 +54,10 @@ def header(job: job_pb2.Job) -> None:
 @st.fragment(run_every=_SCORES_SECONDS)
 def scores(job: job_pb2.Job) -> None:
     """BIC against K of what has ended so far."""
-    with sentences():
+    with sentences("scores", is_told=True):
         report = watches().get(job.name, job.revision).report(connect())
         if not any(point.counted for each in report.covariances for point in each.points):
-            st.info(
-                "Scores appear here as soon as the first fits have ended.", icon=":material/hourglass_empty:"
-            )
+            st.info(_no_score(report), icon=":material/hourglass_empty:")
             return
         figure = score_curves.figure(
             report.covariances,
@@ -72,7 +75,7 @@ def report_age(job: job_pb2.Job) -> None:
 
     The report itself stays as it was drawn: plots that change under the reader's hand cannot be read.
     """
-    with sentences():
+    with sentences("age", is_told=True):
         now = live(job)
         if now is None:
             return
@@ -86,6 +89,18 @@ def report_age(job: job_pb2.Job) -> None:
                 "Draw it anew", icon=":material/refresh:", key="draw-anew", type="tertiary"
             ):
                 st.rerun()
+
+
+def _no_score(report: report_pb2.Report) -> str:
+    """Why there is no score to draw yet."""
+    points = [point for each in report.covariances for point in each.points]
+    ended = sum(point.degenerate + point.too_small for point in points)
+    if not ended:
+        return "Scores appear here as soon as the first tasks have ended."
+    return (
+        f"{count(ended, 'task')} ended without a score to draw: a cluster is degenerate or has fewer than "
+        f"{count(report.min_members, 'row')}. Others appear here as they end."
+    )
 
 
 def pace(now: Live) -> str:

@@ -9,32 +9,41 @@ import grpc
 import pytest
 from kmeans.v1 import job_pb2, job_service_pb2, report_pb2, task_pb2
 
-from kmeans_client import KMeansError
+from kmeans_client import KMeansError, Unreachable
 from ui.watches import Watch, Watches
 
 RUNNING = job_pb2.JOB_STATE_RUNNING
 SUCCEEDED = job_pb2.JOB_STATE_SUCCEEDED
 Step = job_service_pb2.WatchJobResponse
+GONE = Unreachable(grpc.StatusCode.UNAVAILABLE, "UNREACHABLE", "No K-Means Service answers.")
 
 
 class Told:
     """A client whose watch tells these steps; None ends it as a closed channel does."""
 
     def __init__(self) -> None:
-        self.steps: queue.Queue[Step | KMeansError | None] = queue.Queue()
+        self.steps: queue.Queue[Step | Exception | None] = queue.Queue()
         self.closed = 0
         self.reports = 0
+        self.answers = True
 
     def watch_job(self, name: str) -> Iterator[Step]:
         while (step := self.steps.get(timeout=30)) is not None:
-            if isinstance(step, KMeansError):
+            if isinstance(step, Exception):
                 raise step
             yield step
             if step.job.state == SUCCEEDED:
                 return
 
+    def get_job(self, name: str) -> job_pb2.Job:
+        if not self.answers:
+            raise GONE
+        return job_pb2.Job(name=name)
+
     def get_report(self, name: str) -> report_pb2.Report:
         self.reports += 1
+        if not self.answers:
+            raise GONE
         return report_pb2.Report(job=name)
 
     def close(self) -> None:
@@ -159,3 +168,77 @@ def test_all_sessions_together_ask_for_a_report_now_and_then(told: Told, clock: 
     watch.join(30)
     watch.report(told)  # type: ignore[arg-type]
     assert told.reports == 2
+
+
+def test_while_nobody_answers_the_last_picture_stays_without_a_guess(told: Told, clock: Clock) -> None:
+    watch = Watch(lambda: told, "jobs/a", seconds=clock)  # type: ignore[arg-type, return-value]
+    told.steps.put(step(1, 0))
+    assert watch.live() is not None
+    assert watch.report(told).job == "jobs/a"  # type: ignore[arg-type]
+    told.answers = False
+    clock.now = 10.0
+    watch.look_for_service()
+    away = watch.live()
+    assert away is not None
+    assert away.is_away
+    assert (away.rate, away.seconds_left) == (None, None)
+    assert away.job.revision == 1
+    assert watch.report(told).job == "jobs/a"  # type: ignore[arg-type]
+    told.answers = True
+    watch.look_for_service()
+    back = watch.live()
+    assert back is not None
+    assert not back.is_away
+    watch.close()
+    watch.join(30)
+
+
+def test_a_watch_that_gave_up_is_begun_anew_and_knows_what_was_told(clock: Clock) -> None:
+    clients: list[Told] = []
+
+    def open_client() -> Told:
+        clients.append(Told())
+        return clients[-1]
+
+    watches = Watches(open_client, seconds=clock)  # type: ignore[arg-type]
+    first = watches.get("jobs/a")
+    clients[0].steps.put(step(3, 0))
+    assert first.live() is not None
+    clients[0].steps.put(GONE)
+    first.join(30)
+    # Sessions look every second: not each look is another try.
+    assert watches.get("jobs/a") is first
+    clock.now = 2.0
+    second = watches.get("jobs/a")
+    assert second is not first
+    away = second.live()
+    assert away is not None
+    assert away.is_away
+    assert away.job.revision == 3
+    clients[1].steps.put(step(4, 0, state=SUCCEEDED))
+    second.join(30)
+    last = second.live()
+    assert last is not None
+    assert (last.is_away, last.job.revision) == (False, 4)
+
+
+def test_a_watch_that_broke_otherwise_says_so_and_can_be_tried_again(clock: Clock) -> None:
+    clients: list[Told] = []
+
+    def open_client() -> Told:
+        clients.append(Told())
+        return clients[-1]
+
+    watches = Watches(open_client, seconds=clock)  # type: ignore[arg-type]
+    broken = watches.get("jobs/a")
+    clients[0].steps.put(step(1, 0))
+    clients[0].steps.put(ZeroDivisionError("a mistake of ours"))
+    broken.join(30)
+    with pytest.raises(KMeansError, match="lost sight of this job"):
+        broken.live()
+    clock.now = 2.0
+    again = watches.get("jobs/a")
+    assert again is not broken
+    clients[1].steps.put(step(2, 0, state=SUCCEEDED))
+    again.join(30)
+    assert again.live() is not None
