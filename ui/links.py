@@ -4,6 +4,7 @@
 /job?id=4f2a                              one job, its report
 /job?id=4f2a&view=Tasks                   another of its views: Report, Progress, Tasks, Task
 /job?id=4f2a&view=Task&task=0-3-full-tied one of its tasks
+/job?id=4f2a&min_members=10               its report of fits whose clusters have ten rows at least
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from streamlit.navigation.page import Page
 __all__ = [
     "JOB",
     "JOBS",
+    "MIN_MEMBERS",
     "NEW_ANALYSIS",
     "PREFILL",
     "job_name",
@@ -27,17 +29,16 @@ __all__ = [
     "open_page",
     "remember_pages",
     "run_again",
-    "take_next_view",
     "take_prefill",
 ]
 
 NEW_ANALYSIS = ""
 JOBS = "jobs"
 JOB = "job"
+MIN_MEMBERS = "min_members"
 
 _PAGES = "pages-by-path"
 PREFILL = "prefilled-spec"
-_NEXT_VIEW = "next-view"
 
 
 def remember_pages(pages: Iterable[Page]) -> None:
@@ -67,15 +68,11 @@ def open_page(path: str, params: dict[str, str] | None = None) -> NoReturn:
 
 def open_job(job: str, view: str = "", task: str = "") -> NoReturn:
     """Go to the page of `jobs/{job}`, to one of its views or one of its tasks."""
-    if view:
-        # The page's own control keeps its view while the page stays; a link alone would not move it.
-        st.session_state[_NEXT_VIEW] = view.capitalize()
-    open_page(JOB, job_params(job, task=task))
-
-
-def take_next_view() -> str:
-    """The view that `open_job` asked for, once; empty when it did not."""
-    return str(st.session_state.pop(_NEXT_VIEW, ""))
+    params = job_params(job, view, task)
+    if st.query_params.get("id") == params["id"] and MIN_MEMBERS in st.query_params:
+        # The same report, looked at from elsewhere.
+        params[MIN_MEMBERS] = st.query_params[MIN_MEMBERS]
+    open_page(JOB, params)
 
 
 def link_to(path: str, label: str, *, icon: str | None = None, params: dict[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 import plotly.graph_objects as go
 import streamlit as st
 
+from ui.choices import choice
 from ui.report.theme import toolbar
 
 __all__ = ["choose_image", "draw"]
@@ -21,8 +22,7 @@ def choose_image() -> None:
         "Pictures as",
         ["png", "svg"],
         format_func=str.upper,
-        default="png",
-        key=_IMAGE,
+        key=choice(_IMAGE, "png"),
         required=True,
         help="The camera above each plot downloads it in this format.",
     )

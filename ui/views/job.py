@@ -9,10 +9,10 @@ import streamlit as st
 from kmeans.v1 import job_pb2, task_pb2
 
 from kmeans_client import Client, KMeansError, covariance_name, has_ended
-from ui import links
+from ui import address, choices, links
 from ui.connection import connect, sentences
 from ui.states import job_badge
-from ui.views import report, running, task, tasks
+from ui.views import fetching, report, running, task, tasks
 from ui.views.progress import draw_progress
 from ui.words import age, count, duration, moment, plain
 
@@ -38,6 +38,7 @@ def show() -> None:
         except KMeansError:
             links.link_to(links.JOBS, "All jobs", icon=":material/arrow_back:")
             raise
+        choices.begin(job.name)
         _header(client, job)
         if not has_ended(job):
             running.header(job)
@@ -65,7 +66,7 @@ def _header(client: Client, job: job_pb2.Job) -> None:
         _actions(client, job)
     st.caption(" · ".join(_facts(job)))
     if job.failure:
-        st.error(job.failure, icon=":material/error:")
+        st.error(plain(job.failure), icon=":material/error:")
 
 
 def _facts(job: job_pb2.Job) -> list[str]:
@@ -119,7 +120,7 @@ def _confirm_cancel(client: Client, job: job_pb2.Job) -> None:
         if st.button("Keep it running", key="keep-running"):
             st.rerun()
         if st.button("Cancel the job", type="primary", key="cancel-confirmed"):
-            with sentences():
+            with sentences("dialog"):
                 client.cancel_job(job.name)
                 st.rerun()
 
@@ -131,19 +132,16 @@ def _confirm_delete(client: Client, job: job_pb2.Job) -> None:
         if st.button("Keep it", key="keep"):
             st.rerun()
         if st.button("Delete it", type="primary", key="delete-confirmed"):
-            with sentences():
+            with sentences("dialog"):
                 client.delete_job(job.name)
                 links.open_page(links.JOBS)
 
 
 def _chosen_view(job: job_pb2.Job) -> str:
-    asked = links.take_next_view()
-    if st.session_state.pop(running.ENDED, "") == job.name and st.session_state.get("view") == "Progress":
-        asked = "Report"
     first = "Report" if has_ended(job) else "Progress"
-    asked = asked or ("" if "view" in st.session_state else st.query_params.get("view", first).capitalize())
-    if asked:
-        st.session_state["view"] = asked if asked in VIEWS else first
+    address.follow("view", "view", lambda told: told.capitalize() if told.capitalize() in VIEWS else first)
+    if st.session_state.pop(running.ENDED, "") == job.name and st.session_state["view"] == "Progress":
+        st.session_state["view"] = "Report"
     view = st.segmented_control(
         "View",
         VIEWS,
@@ -151,9 +149,7 @@ def _chosen_view(job: job_pb2.Job) -> str:
         required=True,
         label_visibility="collapsed",
     )
-    # Not bound by Streamlit: from a page with a bound parameter, no code may lead to another page.
-    if st.query_params.get("view", first) != view:
-        st.query_params["view"] = str(view)
+    address.say("view", str(view), first)
     return str(view)
 
 
@@ -193,28 +189,34 @@ def _rows(job: job_pb2.Job) -> str:
 
 
 def _one_task(client: Client, job: job_pb2.Job) -> None:
-    chosen = st.query_params.get("task", "")
     best = islice(client.list_tasks(job.name, best_first=True), _BEST_TASKS)
     names = {each.name: each for each in best if each.HasField("result")}
-    if chosen and f"{job.name}/tasks/{chosen}" not in names:
-        one = client.get_task(f"{job.name}/tasks/{chosen}")
-        names[one.name] = one
+    recommended = _recommended(client, job, list(names))
+    chosen = st.query_params.get("task", "")
+    for wanted in (f"{job.name}/tasks/{chosen}" if chosen else "", recommended):
+        if wanted and wanted not in names:
+            names[wanted] = client.get_task(wanted)
     if not names:
         st.info("No task has ended yet.", icon=":material/hourglass_empty:")
         return
-    ordered = list(names)
-    wanted = f"{job.name}/tasks/{chosen}"
+    address.follow("task", "picked", lambda told: f"{job.name}/tasks/{told}" if told else recommended)
     picked = st.selectbox(
         "Task",
-        ordered,
-        index=ordered.index(wanted) if wanted in names else 0,
+        list(names),
         format_func=lambda name: _task_label(names[name]),
         help="Best BIC first.",
-        key=f"picked-{chosen}",
+        key="picked",
     )
-    if picked and picked != wanted:
-        st.query_params["task"] = picked.rpartition("/")[2]
+    # Of the task that opens by itself the address says nothing: Back would only lead here again.
+    address.say("task", str(picked).rpartition("/")[2], recommended.rpartition("/")[2])
     task.show(client, job, str(picked))
+
+
+def _recommended(client: Client, job: job_pb2.Job, best_first: list[str]) -> str:
+    """The task that the job's report recommends; where it recommends none, the one of the highest BIC."""
+    min_members = report.read_min_members(st.query_params.get(links.MIN_MEMBERS, ""))
+    found = fetching.report(client, job, min_members)
+    return found.best.task if found.HasField("best") else next(iter(best_first), "")
 
 
 def _task_label(one: task_pb2.Task) -> str:

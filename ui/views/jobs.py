@@ -9,7 +9,7 @@ import streamlit as st
 from kmeans.v1 import job_pb2
 
 from kmeans_client import Client
-from ui import links
+from ui import address, links
 from ui.connection import connect, sentences
 from ui.states import ended_count, job_badge
 from ui.views.progress import draw_progress
@@ -33,8 +33,7 @@ def show() -> None:
         st.title("Jobs", anchor=False)
         if st.button("New analysis", icon=":material/add:", type="primary"):
             links.open_page(links.NEW_ANALYSIS)
-    if "query" not in st.session_state:
-        st.session_state["query"] = st.query_params.get("query", "")
+    address.follow("query", "query", str)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = st.text_input(
             "Search",
@@ -53,14 +52,13 @@ def show() -> None:
             key="jobs-state",
             label_visibility="collapsed",
         )
-    if st.query_params.get("query", "") != query:
-        st.query_params["query"] = str(query)
+    address.say("query", str(query or ""))
     _list(str(query or ""), _ENDED[str(chosen or "All")])
 
 
 @st.fragment(run_every=_LIVE_SECONDS)
 def _list(query: str, states: tuple[job_pb2.JobState, ...]) -> None:
-    with sentences():
+    with sentences("list"):
         client = connect()
         shown = st.session_state.get("jobs-shown", _SHOWN_AT_ONCE)
         jobs = list(islice(client.list_jobs(query=query.strip(), states=states), shown + 1))

@@ -7,6 +7,7 @@ import streamlit as st
 from kmeans.v1 import dataset_pb2, job_pb2, task_pb2
 
 from kmeans_client import Client
+from ui.choices import choice
 from ui.report import boxes, parallel, profiles, summary
 from ui.report.material import deviations
 from ui.report.wording import share
@@ -60,8 +61,7 @@ def show_plots(client: Client, job: job_pb2.Job, dataset: dataset_pb2.Dataset, t
     kind = st.segmented_control(
         "Distribution of each column",
         ["Box plots", "Parallel coordinates"],
-        default="Box plots",
-        key=f"profile-kind-{task.name}",
+        key=choice("profile-kind", "Box plots"),
         required=True,
     )
     limit = _MAX_BOXES if kind == "Box plots" else _MAX_PROFILE_COLUMNS

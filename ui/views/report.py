@@ -6,33 +6,23 @@ import streamlit as st
 from kmeans.v1 import job_pb2, report_pb2
 
 from kmeans_client import Client
-from ui import links
+from ui import address, links
 from ui.report import summary
 from ui.views import fetching, report_sections, take_away
 from ui.words import plain
 
-__all__ = ["show"]
+__all__ = ["read_min_members", "show"]
 
 _DEFAULT_MIN_MEMBERS = 30
 _INT32 = 2**31 - 1
+_MIN_MEMBERS = "min_members"
 
 
 def show(client: Client, job: job_pb2.Job) -> None:
     """Draw the report of a job, of what has ended so far while it runs."""
     answer, setting = st.columns([4, 1], gap="large", vertical_alignment="bottom")
     with setting:
-        min_members = int(
-            st.number_input(
-                "Smallest cluster",
-                min_value=1,
-                max_value=_INT32,
-                value=_DEFAULT_MIN_MEMBERS,
-                key="min_members",
-                bind="query-params",
-                help="Only fits whose every cluster has at least this many rows are recommended. Nothing is "
-                "fitted again.",
-            )
-        )
+        min_members = _choose_min_members()
     report = fetching.report(client, job, min_members)
     with answer:
         st.header(summary.headline(report), anchor=False)
@@ -42,6 +32,30 @@ def show(client: Client, job: job_pb2.Job) -> None:
     if report.HasField("best"):
         take_away.draw(client, job, report.best.task, min_members)
     report_sections.show(client, job, report)
+
+
+def read_min_members(told: str) -> int:
+    """The bound on the smallest cluster that an address tells; the service's default where it tells none."""
+    try:
+        return min(max(int(told), 1), _INT32)
+    except ValueError:
+        return _DEFAULT_MIN_MEMBERS
+
+
+def _choose_min_members() -> int:
+    address.follow(links.MIN_MEMBERS, _MIN_MEMBERS, read_min_members)
+    min_members = int(
+        st.number_input(
+            "Smallest cluster",
+            min_value=1,
+            max_value=_INT32,
+            key=_MIN_MEMBERS,
+            help="Only fits whose every cluster has at least this many rows are recommended. Nothing is "
+            "fitted again.",
+        )
+    )
+    address.say(links.MIN_MEMBERS, str(min_members), str(_DEFAULT_MIN_MEMBERS))
+    return min_members
 
 
 def _warnings(job: job_pb2.Job, report: report_pb2.Report) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 from kmeans.v1 import dataset_pb2, job_pb2, report_pb2
 
 from kmeans_client import Client
+from ui.choices import choice
 from ui.report import agreement, correlation, counted, histogram, map, scatter, scores
 from ui.report.material import deviations, panels
 from ui.report.panels import Panel
@@ -55,14 +56,13 @@ def show(client: Client, job: job_pb2.Job, report: report_pb2.Report) -> None:
             "Section",
             list(sections),
             format_func=lambda name: f"{_ICONS[name]} {name}",
-            default=next(iter(sections)),
-            key="section",
+            key=choice("section", next(iter(sections)), list(sections)),
             required=True,
             label_visibility="collapsed",
         )
         choose_image()
     with st.spinner(f"Drawing: {chosen}", show_time=False):
-        sections[chosen if chosen in sections else next(iter(sections))]()
+        sections[str(chosen)]()
 
 
 def _panels(client: Client, job: job_pb2.Job, report: report_pb2.Report, rows: Sample) -> list[Panel]:
@@ -148,12 +148,12 @@ def choose_axes(
         return tuple(columns)
     first = distinctive_columns(client, job, dataset, task)
     default = [*first[:2], *(name for name in columns if name not in first)][:2]
-    if len(first) == 1 and st.toggle("One column alone", value=True, key=f"one-column-{key}"):
+    if len(first) == 1 and st.toggle("One column alone", key=choice(f"one-column-{key}", True)):
         return (first[0],)
     chosen = []
     for place, label, name in zip(st.columns(2), ("Horizontal", "Vertical"), default, strict=True):
         picked = place.selectbox(
-            label, columns, index=columns.index(name), format_func=shortened, key=f"{label}-{key}"
+            label, columns, format_func=shortened, key=choice(f"{label}-{key}", name, columns)
         )
         chosen.append(str(picked))
     return (chosen[0], chosen[1]) if chosen[0] != chosen[1] else (chosen[0],)

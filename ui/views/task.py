@@ -6,6 +6,7 @@ import streamlit as st
 from kmeans.v1 import dataset_pb2, job_pb2, task_pb2
 
 from kmeans_client import Client, covariance_name
+from ui.choices import choice
 from ui.report import histogram, map, matrix, scatter, sizes
 from ui.report.panels import Panel
 from ui.report.sample import map_columns
@@ -72,12 +73,12 @@ def _scores(task: task_pb2.Task) -> None:
 def _sections(client: Client, job: job_pb2.Job, dataset: dataset_pb2.Dataset, task: task_pb2.Task) -> None:
     columns = list(job.spec.columns)
     names = [_AXES, *([_MATRIX] if len(columns) > 2 else []), *([_MAP] if map_columns(dataset) else [])]
+    sections = [*names, _DIFFERENT, _SIZES]
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         chosen = st.segmented_control(
             "Section",
-            [*names, _DIFFERENT, _SIZES],
-            default=_AXES,
-            key="task-section",
+            sections,
+            key=choice("task-section", _AXES, sections),
             required=True,
             label_visibility="collapsed",
         )

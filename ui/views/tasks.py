@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import cast
 
 import pandas as pd
 import streamlit as st
@@ -10,11 +12,12 @@ from kmeans.v1 import job_pb2, task_pb2
 
 from kmeans_client import Client, covariance_name, has_ended
 from ui import links
+from ui.choices import choice
 from ui.connection import sentences
 from ui.states import TASK_STATES
 from ui.task_table import TaskFilter, filter_tasks, to_csv
 from ui.views.running import live
-from ui.words import count
+from ui.words import count, plain
 
 __all__ = ["show"]
 
@@ -27,7 +30,7 @@ def show(client: Client, job: job_pb2.Job) -> None:
     """Draw the filters and the table; live while the job runs."""
     wanted = _filters(job)
     if has_ended(job):
-        with sentences():
+        with sentences("tasks"):
             _table(client, job, wanted)
     else:
         _live_table(client, job, wanted)
@@ -35,24 +38,28 @@ def show(client: Client, job: job_pb2.Job) -> None:
 
 def _filters(job: job_pb2.Job) -> TaskFilter:
     state, covariance, k, experiment = st.columns([3, 3, 2, 2], gap="medium")
-    states = state.multiselect("State", TASK_STATES, key="filter-states", placeholder="Any")
+    states = state.multiselect("State", TASK_STATES, key=choice("filter-states", []), placeholder="Any")
     covariances = covariance.multiselect(
         "Covariance",
         [covariance_name(each) for each in job.spec.covariances],
-        key="filter-covariances",
+        key=choice("filter-covariances", []),
         placeholder="Any",
     )
     highest = job.spec.max_k
-    k_range = k.slider("K", 1, highest, (1, highest), key="filter-k") if highest > 1 else None
+    k_range = None
+    if highest > 1:
+        # Its first value is a pair, and so is what it gives; the types see one without.
+        ends = k.slider("K", 1, highest, key=choice("filter-k", (1, highest)))
+        k_range = cast("tuple[int, int]", ends)
     experiments = experiment.multiselect(
-        "Experiment", range(job.spec.n_experiments), key="filter-experiments", placeholder="Any"
+        "Experiment", range(job.spec.n_experiments), key=choice("filter-experiments", []), placeholder="Any"
     )
     return TaskFilter(tuple(states), tuple(covariances), k_range, tuple(experiments))
 
 
 @st.fragment(run_every=_LIVE_SECONDS)
 def _live_table(client: Client, job: job_pb2.Job, wanted: TaskFilter) -> None:
-    with sentences():
+    with sentences("tasks", is_told=True):
         _table(client, job, wanted)
 
 
@@ -68,7 +75,8 @@ def _table(client: Client, job: job_pb2.Job, wanted: TaskFilter) -> None:
             _selection_actions(client, job, selected)
         st.download_button(
             "Download the tasks (CSV)",
-            to_csv(rows),
+            # Made when clicked: a live table is drawn every two seconds.
+            partial(to_csv, rows),
             file_name=f"tasks-{job.name.removeprefix('jobs/')}.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -161,4 +169,4 @@ def _failed(client: Client, job: job_pb2.Job, failed: pd.DataFrame) -> None:
                 for each in tasks.head(5).itertuples()
             )
             more = f" and {len(tasks) - 5:,} more" if len(tasks) > 5 else ""
-            st.error(f"{reason}\n\n{some}{more}", icon=":material/error:")
+            st.error(f"{plain(str(reason))}\n\n{some}{more}", icon=":material/error:")

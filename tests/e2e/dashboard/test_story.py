@@ -7,95 +7,22 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import random
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import onnxruntime
 import pytest
 from kmeans.v1.job_pb2 import JobSpec
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, expect
 
 from kmeans_client import Client
-from services.core.settings import Settings
-from services.embedded import service as embedded
+from tests.e2e.dashboard.conftest import badge, download, number, view
 from tests.gated_fits import GatedFits
-from tests.servers.browser import Watched, open_browser, open_page
-from tests.servers.ports import choose_ports
-from tests.servers.server import ServerMissing
-from ui.server import Dashboard
+from tests.servers.browser import Watched, open_page
 
 pytestmark = pytest.mark.timeout(300)
 
-expect.set_options(timeout=60_000)
 FIRST_ROW = {"x": 16, "y": 52}
-
-
-@pytest.fixture(scope="module")
-def fits() -> GatedFits:
-    return GatedFits()
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, fits: GatedFits) -> Iterator[str]:
-    settings = Settings(
-        home=tmp_path_factory.mktemp("home"), worker_slots=2, sweep_seconds=0.2, bundle_seconds=1e-6
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "ckernel", SimpleNamespace(fit=fits))
-        with embedded.EmbeddedService(settings) as service:
-            yield service.start("127.0.0.1:0")
-            fits.open()
-
-
-@pytest.fixture(scope="module")
-def url(gateway: str) -> Iterator[str]:
-    # Not the first free one: what else starts meanwhile may be given the same.
-    with Dashboard(gateway, port=choose_ports(["dashboard"])["dashboard"]) as dashboard:
-        yield dashboard.start()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with open_browser() as opened:
-            yield opened
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"chromium is needed. {missing}", pytrace=False)
-        pytest.skip(f"chromium is needed. {missing}")
-
-
-@pytest.fixture
-def watched(browser: Browser, fits: GatedFits) -> Iterator[Watched]:
-    with open_page(browser) as opened:
-        yield opened
-        assert opened.complaints == []
-    fits.failing.clear()
-    fits.open()
-
-
-@pytest.fixture
-def field(tmp_path: Path) -> Path:
-    chance = random.Random(3)
-    lines = ["longitude,latitude,clay,sand,farm"]
-    for row in range(360):
-        clay, sand = ((10, 70), (35, 40), (60, 15))[row % 3]
-        lines.append(
-            f"{8 + row % 19 / 1000},{50 + row // 19 / 1000},{chance.gauss(clay, 4):.3f},"
-            f"{chance.gauss(sand, 5):.3f},{'North' if row % 2 else 'South'}"
-        )
-    path = tmp_path / "field.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def view(page: Page, name: str) -> Locator:
-    """The control that shows one view of a job."""
-    return page.get_by_test_id("stButtonGroup").get_by_text(name, exact=True)
 
 
 def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Path, fits: GatedFits) -> None:
@@ -263,19 +190,3 @@ def test_a_bad_file_is_refused_with_its_row(watched: Watched, url: str, tmp_path
     watched.page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(bad)
     expect(watched.page.get_by_text("bad.csv was not accepted")).to_contain_text("Row 2 of 'bad.csv'")
     watched.screenshot("refused")
-
-
-def download(page: Page, button: str) -> Path:
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name=button).click()
-    return Path(downloading.value.path())
-
-
-def badge(page: Page, word: str) -> Locator:
-    return page.locator(".stMarkdownBadge").filter(has_text=word)
-
-
-def number(page: Page, label: str, value: int) -> None:
-    entry = page.get_by_role("spinbutton", name=label)
-    entry.fill(str(value))
-    entry.press("Enter")

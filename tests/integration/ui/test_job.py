@@ -7,12 +7,13 @@ from kmeans.v1 import job_pb2, task_pb2
 
 from kmeans_client import Client
 from tests.gated_fits import GatedFits
+from tests.integration.ui.conftest import as_read
 
 
 def words(app: Any) -> str:
     shown = (*app.markdown, *app.caption, *app.title, *app.error, *app.info)
     html = [str(each.proto.body) for each in app.get("html")]
-    return "\n".join([*(str(each.value) for each in shown), *html])
+    return as_read("\n".join([*(str(each.value) for each in shown), *html]))
 
 
 def has(app: Any, key: str) -> bool:
@@ -44,7 +45,7 @@ def test_a_running_job_shows_its_progress_and_scores_and_can_be_cancelled(
     assert len(app.get("plotly_chart")) == 1
     app.button("cancel").click().run()
     assert "What has ended is kept" in words(app)
-    # The question is a fragment, which is answered in a browser alone (tests/e2e/test_dashboard.py).
+    # The question is a fragment, which is answered in a browser alone (tests/e2e/dashboard).
     assert client.get_job(job.name).state == job_pb2.JOB_STATE_RUNNING
     client.cancel_job(job.name)
     fits.open()

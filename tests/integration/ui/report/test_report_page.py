@@ -12,6 +12,7 @@ from kmeans.v1 import job_pb2
 from streamlit.testing.v1 import AppTest
 
 from kmeans_client import Client
+from tests.integration.ui.conftest import as_read
 from tests.integration.ui.report.conftest import HOSTILE, REPORT, TASK, opened, ran
 from ui import links
 from ui.views import fetching
@@ -23,7 +24,7 @@ def plots(app: AppTest) -> list[dict[str, Any]]:
 
 def words(app: AppTest) -> str:
     parts = [*app.header, *app.markdown, *app.caption, *app.warning, *app.info]
-    return "\n".join(part.value.replace("\\", "") for part in parts)
+    return as_read("\n".join(str(part.value) for part in parts))
 
 
 def section(app: AppTest, name: str, key: str = "section") -> AppTest:
@@ -145,6 +146,6 @@ def test_a_task_alone(client: Client, job: job_pb2.Job) -> None:
     assert sorted(bars["data"][0]["y"]) == sorted(client.get_task(name).result.counts)
     assert list(page.dataframe[0].value.columns) == ["Cluster", "Rows", "Share", "a", "b", HOSTILE]
     section(page, "What differs", "task-section")
-    page.session_state[f"profile-kind-{name}"] = "Parallel coordinates"
+    page.session_state["profile-kind"] = "Parallel coordinates"
     _, profile = plots(ran(page))
     assert profile["data"][0]["error_y"]["type"] == "data"

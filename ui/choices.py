@@ -1,0 +1,44 @@
+"""What a reader chose about one job, kept while the widgets that hold it are not on the page.
+
+Streamlit forgets the value of a widget that one run does not draw: axes would be lost by a look at another
+section, filters by a look at another view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+__all__ = ["begin", "choice"]
+
+_KEPT = "kept-choices"
+_OF = "kept-choices-of"
+
+
+def begin(job: str) -> None:
+    """Forget what was chosen about another job: its columns and its experiments are others."""
+    if st.session_state.get(_OF) != job:
+        for key in st.session_state.get(_KEPT, {}):
+            st.session_state.pop(key, None)
+        st.session_state[_KEPT] = {}
+        st.session_state[_OF] = job
+
+
+def choice(key: str, first: object, options: Sequence[object] = ()) -> str:
+    """The key for a widget: it begins with `first`, and later with what was chosen last.
+
+    Args:
+        key: of the widget.
+        first: its value until somebody says otherwise.
+        options: what can be chosen now; a choice that is no longer among them is given up.
+    """
+    kept = st.session_state.setdefault(_KEPT, {})
+    chosen = st.session_state[key] if key in st.session_state else kept.get(key, first)
+    if options and chosen not in options:
+        chosen = first
+    if key not in st.session_state or st.session_state[key] != chosen:
+        # Only then: a value that is set anew at each run would overtake a reader who is quick.
+        st.session_state[key] = chosen
+    kept[key] = chosen
+    return key
