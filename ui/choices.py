@@ -7,10 +7,13 @@ section, filters by a look at another view.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import streamlit as st
 
 __all__ = ["begin", "choice"]
+
+T = TypeVar("T")
 
 _KEPT = "kept-choices"
 _OF = "kept-choices-of"
@@ -25,8 +28,10 @@ def begin(job: str) -> None:
         st.session_state[_OF] = job
 
 
-def choice(key: str, first: object, options: Sequence[object] = ()) -> str:
-    """The key for a widget: it begins with `first`, and later with what was chosen last.
+def choice(key: str, first: T, options: Sequence[T] = ()) -> T:
+    """What a widget shows: `first`, and later what was chosen last; to be given to it as its first value.
+
+    Without one, a browser that was clicked before a page was drawn to its end has forgotten what it showed.
 
     Args:
         key: of the widget.
@@ -34,11 +39,11 @@ def choice(key: str, first: object, options: Sequence[object] = ()) -> str:
         options: what can be chosen now; a choice that is no longer among them is given up.
     """
     kept = st.session_state.setdefault(_KEPT, {})
-    chosen = st.session_state[key] if key in st.session_state else kept.get(key, first)
+    chosen: T = st.session_state[key] if key in st.session_state else kept.get(key, first)
     if options and chosen not in options:
         chosen = first
     if key not in st.session_state or st.session_state[key] != chosen:
         # Only then: a value that is set anew at each run would overtake a reader who is quick.
         st.session_state[key] = chosen
     kept[key] = chosen
-    return key
+    return chosen

@@ -56,6 +56,8 @@ def flags(host: str, port: int) -> list[str]:
         "server.fileWatcherType": "none",
         "server.showEmailPrompt": "false",
         "browser.gatherUsageStats": "false",
+        # Ours are given both on purpose; see `ui.address`.
+        "global.disableWidgetStateDuplicationWarning": "true",
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         "client.showErrorLinks": "false",

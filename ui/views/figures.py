@@ -22,7 +22,8 @@ def choose_image() -> None:
         "Pictures as",
         ["png", "svg"],
         format_func=str.upper,
-        key=choice(_IMAGE, "png"),
+        default=choice(_IMAGE, "png"),
+        key=_IMAGE,
         required=True,
         help="The camera above each plot downloads it in this format.",
     )

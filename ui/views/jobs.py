@@ -33,10 +33,11 @@ def show() -> None:
         st.title("Jobs", anchor=False)
         if st.button("New analysis", icon=":material/add:", type="primary"):
             links.open_page(links.NEW_ANALYSIS)
-    address.follow("query", "query", str)
+    told = address.follow("query", "query", str)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         query = st.text_input(
             "Search",
+            told,
             placeholder="Search by name or id",
             key="query",
             icon=":material/search:",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
 
 import pandas as pd
 import streamlit as st
@@ -38,21 +37,27 @@ def show(client: Client, job: job_pb2.Job) -> None:
 
 def _filters(job: job_pb2.Job) -> TaskFilter:
     state, covariance, k, experiment = st.columns([3, 3, 2, 2], gap="medium")
-    states = state.multiselect("State", TASK_STATES, key=choice("filter-states", []), placeholder="Any")
+    states = state.multiselect(
+        "State", TASK_STATES, choice("filter-states", []), key="filter-states", placeholder="Any"
+    )
     covariances = covariance.multiselect(
         "Covariance",
         [covariance_name(each) for each in job.spec.covariances],
-        key=choice("filter-covariances", []),
+        default=choice("filter-covariances", []),
+        key="filter-covariances",
         placeholder="Any",
     )
     highest = job.spec.max_k
     k_range = None
     if highest > 1:
-        # Its first value is a pair, and so is what it gives; the types see one without.
-        ends = k.slider("K", 1, highest, key=choice("filter-k", (1, highest)))
-        k_range = cast("tuple[int, int]", ends)
+        low, high = k.slider("K", 1, highest, choice("filter-k", (1, highest)), key="filter-k")
+        k_range = (low, high)
     experiments = experiment.multiselect(
-        "Experiment", range(job.spec.n_experiments), key=choice("filter-experiments", []), placeholder="Any"
+        "Experiment",
+        range(job.spec.n_experiments),
+        default=choice("filter-experiments", []),
+        key="filter-experiments",
+        placeholder="Any",
     )
     return TaskFilter(tuple(states), tuple(covariances), k_range, tuple(experiments))
 
