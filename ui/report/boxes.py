@@ -31,7 +31,12 @@ def five_numbers(values: NDArray[np.float64]) -> tuple[float, float, float, floa
 
 
 def figure(
-    axes: Sequence[Axis], labels: NDArray[np.int64], *, columns: int = 3, theme: Theme = "light"
+    axes: Sequence[Axis],
+    labels: NDArray[np.int64],
+    *,
+    columns: int = 3,
+    places: Sequence[int] = (),
+    theme: Theme = "light",
 ) -> go.Figure:
     """Draw the quartiles of each column within each cluster, of the rows (r,) that have a label."""
     wide = min(columns, len(axes)) or 1
@@ -51,7 +56,7 @@ def figure(
             if not len(values):
                 continue
             low, first, middle, third, high = five_numbers(values)
-            look, name = cluster_look(label), cluster_name(label)
+            look, name = cluster_look(label, places), cluster_name(label)
             drawn.add_trace(
                 go.Box(
                     name=str(label),

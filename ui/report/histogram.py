@@ -67,12 +67,15 @@ def _traces(x: Axis, panel: Panel, edges: NDArray[np.float64]) -> Iterator[go.Ba
     if panel.labels is None:
         return
     for label in present_labels(panel.labels):
-        look, name = cluster_look(label), cluster_name(label)
+        look, name = cluster_look(label, panel.places), cluster_name(label)
         mine = (panel.labels == label) & np.isfinite(x.values)
+        if not mine.any():
+            continue
         counts, _ = np.histogram(x.values[mine], edges)
         yield go.Bar(
-            name=name,
-            legendgroup=name,
+            name=panel.group(label),
+            legendgroup=panel.group(label),
+            legendrank=panel.rank(label),
             x=(edges[:-1] + edges[1:]) / 2,
             y=counts,
             width=np.diff(edges),

@@ -10,6 +10,7 @@ from kmeans.v1 import dataset_pb2, job_pb2, report_pb2, task_pb2
 from numpy.typing import NDArray
 
 from kmeans_client import Client, covariance_name
+from ui.report.matching import matched
 from ui.report.panels import Panel
 from ui.report.profiles import differences, most_distinctive
 from ui.report.sample import Sample, map_columns, sample_labels, sample_rows
@@ -96,9 +97,13 @@ def panels(
     tasks: Mapping[str, task_pb2.Task],
     labels: Mapping[str, NDArray[np.int64]],
 ) -> list[Panel]:
-    """One panel per covariance of the job in the order of GRID; with a note where no fit qualifies."""
+    """One panel per covariance of the job in the order of GRID; with a note where no fit qualifies.
+
+    Clusters look like those of the best fit with which they share most rows.
+    """
     entries = {covariance_name(entry.covariance): entry for entry in report.covariances}
     best = report.best.task if report.HasField("best") else ""
+    n_best = report.best.k if best else 0
     drawn = []
     for name in GRID:
         entry = entries.get(name)
@@ -115,6 +120,8 @@ def panels(
                 clusters=tasks[task].clusters,
                 columns=columns,
                 is_best=task == best,
+                places=matched(labels[task], labels[best], entry.best.k, n_best),
+                n_best=n_best,
             )
         )
     return drawn

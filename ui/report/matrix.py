@@ -18,13 +18,32 @@ __all__ = ["MAX_COLUMNS", "figure"]
 MAX_COLUMNS = 6
 
 
-def figure(axes: Sequence[Axis], labels: NDArray[np.int64], *, theme: Theme = "light") -> go.Figure:
-    """Draw the lower half of the scatter matrix of at most MAX_COLUMNS columns."""
+def figure(
+    axes: Sequence[Axis],
+    labels: NDArray[np.int64],
+    *,
+    places: Sequence[int] = (),
+    column_count: int | None = None,
+    theme: Theme = "light",
+) -> go.Figure:
+    """Draw the lower half of the scatter matrix of at most MAX_COLUMNS columns.
+
+    Args:
+        axes: the columns, the one that tells the clusters apart best first.
+        labels: (r,) of the sampled rows.
+        places: of the looks of the clusters; see `palette.cluster_look`.
+        column_count: how many columns the fit has, when not all of them are in `axes`.
+        theme: light or dark.
+    """
     shown = axes[:MAX_COLUMNS]
+    of = len(axes) if column_count is None else column_count
+    title = "Every pair of columns"
+    if len(shown) < of:
+        title = f"Every pair of the {len(shown)} columns that tell the clusters apart best, of {of}"
     drawn = go.Figure()
     for label in present_labels(labels):
         mine = labels == label
-        look = cluster_look(label)
+        look = cluster_look(label, places)
         drawn.add_trace(
             go.Splom(
                 name=cluster_name(label),
@@ -39,6 +58,6 @@ def figure(axes: Sequence[Axis], labels: NDArray[np.int64], *, theme: Theme = "l
                 "<br>%{yaxis.title.text}: %{y:.5~g}<extra></extra>",
             )
         )
-    finished(drawn, "Every pair of columns", theme, height=max(420, 150 * len(shown) + 60))
+    finished(drawn, title, theme, height=max(420, 150 * len(shown) + 60))
     drawn.update_xaxes(showgrid=True)
     return drawn

@@ -1,12 +1,15 @@
 """Colours, symbols, dashes and patterns: what a cluster and a covariance model look like in every plot.
 
-Colours are those of Okabe & Ito (2008, "Color Universal Design"), told apart with any colour vision; black
-and yellow are left out, since one vanishes on a dark ground and the other on a white one. Where there are
-more clusters than colours, symbols tell them apart.
+The first six colours are those of Okabe & Ito (2008, "Color Universal Design"); black and yellow are left
+out, since one vanishes on a dark ground and the other on a white one. Six more were chosen among those that
+show on both grounds, each as far as can be from all before it in CIELAB, as seen with normal vision and with
+each of the three kinds of dichromacy (Machado et al. 2009). Symbols change with every cluster, so that colour
+is never the only cue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -21,7 +24,10 @@ __all__ = [
     "covariance_look",
 ]
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9")
+COLOURS = (
+    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),
+    *("#783C1E", "#9678FF", "#C3C378", "#E10F4B", "#4B3CB4", "#5A3C69"),
+)
 SYMBOLS = (
     "circle",
     "square",
@@ -67,15 +73,21 @@ class Look:
     pattern: str = ""
 
 
-def cluster_look(label: int) -> Look:
-    """The look of cluster `label` (from 0): unique up to 54 clusters; -1 is a row without a label."""
+def cluster_look(label: int, places: Sequence[int] = ()) -> Look:
+    """The look of cluster `label` (from 0): unique up to 108 clusters; -1 is a row without a label.
+
+    Args:
+        label: of the cluster in its own fit.
+        places: for each label the one whose look it has, where a fit takes those of another (`matching`).
+    """
     if label < 0:
         return Look(NO_LABEL, "circle-open", "dot")
-    turn, colour = divmod(label, len(COLOURS))
+    place = places[label] if label < len(places) else label
+    turn, colour = divmod(place, len(COLOURS))
     return Look(
         COLOURS[colour],
-        SYMBOLS[turn % len(SYMBOLS)],
-        _DASHES[turn % len(_DASHES)],
+        SYMBOLS[(place + turn) % len(SYMBOLS)],
+        _DASHES[place % len(_DASHES)],
         PATTERNS[turn % len(PATTERNS)],
     )
 

@@ -16,13 +16,15 @@ from ui.report.wording import cluster_name, number, plot_text
 __all__ = ["figure"]
 
 
-def figure(axes: Sequence[Axis], labels: NDArray[np.int64], *, theme: Theme = "light") -> go.Figure:
+def figure(
+    axes: Sequence[Axis], labels: NDArray[np.int64], *, places: Sequence[int] = (), theme: Theme = "light"
+) -> go.Figure:
     """Draw each cluster's medians (a line) and quartiles (bars), in standard deviations of the column."""
     names = [plot_text(axis.name) for axis in axes]
     drawn = go.Figure()
     clusters = [label for label in present_labels(labels) if label >= 0]
     for turn, label in enumerate(clusters):
-        look = cluster_look(label)
+        look = cluster_look(label, places)
         quartiles = np.array([_quartiles(axis, labels == label) for axis in axes]).reshape(-1, 3)
         standard = np.array(
             [_standardised(axis, row) for axis, row in zip(axes, quartiles, strict=True)]

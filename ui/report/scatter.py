@@ -150,12 +150,15 @@ def _traces(
     kind = go.Scattergl if with_webgl else go.Scatter
     size = 6.5 if len(x.values) <= 500 else 5 if len(x.values) <= 4000 else 3.5
     for label in present_labels(panel.labels):
-        look = cluster_look(label)
+        look = cluster_look(label, panel.places)
         mine = here & (panel.labels == label)
-        name = cluster_name(label)
+        if not mine.any():
+            continue
+        name, group = cluster_name(label), panel.group(label)
         yield kind(
-            name=name,
-            legendgroup=name,
+            name=group,
+            legendgroup=group,
+            legendrank=panel.rank(label),
             x=x.values[mine],
             y=y.values[mine],
             mode="markers",
@@ -173,10 +176,11 @@ def _traces(
     if min(places) < 0:
         return
     for cluster in panel.clusters:
-        yield from _outline(cluster, places[0], places[1], probability, theme, with_webgl=with_webgl)
+        yield from _outline(panel, cluster, places[0], places[1], probability, theme, with_webgl=with_webgl)
 
 
 def _outline(
+    panel: Panel,
     cluster: task_pb2.Cluster,
     first: int,
     second: int,
@@ -186,7 +190,8 @@ def _outline(
     with_webgl: bool,
 ) -> Iterator[go.Scatter | go.Scattergl]:
     kind = go.Scattergl if with_webgl else go.Scatter
-    look, name = cluster_look(cluster.label), cluster_name(cluster.label)
+    look, name = cluster_look(cluster.label, panel.places), cluster_name(cluster.label)
+    group = panel.group(cluster.label)
     d = len(cluster.center)
     center: NDArray[np.float64] = np.array(cluster.center)[[first, second]]
     if len(cluster.covariance) == d * d:
@@ -198,7 +203,7 @@ def _outline(
         for width, colour in ((4.5, ground(theme).paper), (2.0, look.colour)):
             yield kind(
                 name=f"{name}, {100 * probability:g} % ellipse",
-                legendgroup=name,
+                legendgroup=group,
                 showlegend=False,
                 x=points[:, 0],
                 y=points[:, 1],
@@ -209,7 +214,7 @@ def _outline(
             )
     yield kind(
         name=f"{name}, center",
-        legendgroup=name,
+        legendgroup=group,
         showlegend=False,
         x=center[:1],
         y=center[1:],

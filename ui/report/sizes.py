@@ -13,10 +13,10 @@ from ui.report.wording import share
 __all__ = ["figure"]
 
 
-def figure(counts: Sequence[int], *, theme: Theme = "light") -> go.Figure:
+def figure(counts: Sequence[int], *, places: Sequence[int] = (), theme: Theme = "light") -> go.Figure:
     """Draw a bar per cluster, from its number of members."""
     total = sum(counts)
-    looks = [cluster_look(label) for label in range(len(counts))]
+    looks = [cluster_look(label, places) for label in range(len(counts))]
     drawn = go.Figure(
         go.Bar(
             x=[str(label) for label in range(len(counts))],
