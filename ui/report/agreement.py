@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable, Sequence
 
 import plotly.graph_objects as go
-from kmeans.v1 import report_pb2
+from kmeans.v1 import report_pb2, task_pb2
 
 from kmeans_client import covariance_name
 from ui.report.palette import covariance_look
 from ui.report.theme import Theme, finished
 
-__all__ = ["figure", "sentence"]
+__all__ = ["best_ks", "figure", "ks_sentence", "sentence"]
 
 # Steinley (2004, Psychological Methods 9) calls values above these excellent, good and moderate.
 _EXCELLENT, _GOOD, _MODERATE = 0.90, 0.80, 0.65
@@ -40,8 +41,40 @@ def figure(agreement: report_pb2.Agreement, *, theme: Theme = "light") -> go.Fig
     return drawn
 
 
+def best_ks(best_first: Iterable[task_pb2.Task], n_experiments: int, min_members: int) -> list[int]:
+    """The K of the best task of each experiment that has one, by experiment; reads no more tasks than needed.
+
+    Args:
+        best_first: tasks of a job, the one of the highest BIC first.
+        n_experiments: how many experiments there are to be found.
+        min_members: members that the smallest cluster of a task must have.
+    """
+    found: dict[int, int] = {}
+    for task in best_first:
+        counts = task.result.counts
+        if task.state == task_pb2.TASK_STATE_DONE and min(counts, default=0) >= min_members:
+            found.setdefault(task.experiment, task.k)
+            if len(found) == n_experiments:
+                break
+    return [found[experiment] for experiment in sorted(found)]
+
+
+def ks_sentence(ks: Sequence[int], best: int) -> str:
+    """How far the experiments agree on the number of clusters: the best K of each, and the best of all."""
+    if len(ks) < 2:
+        return ""
+    if len(set(ks)) == 1:
+        return f"All {len(ks)} experiments say {best}."
+    agreeing = sum(k == best for k in ks)
+    say = "says" if agreeing == 1 else "say"
+    return (
+        f"The {len(ks)} experiments do not agree on the number of clusters: their best K is {min(ks)} to "
+        f"{max(ks)}, and {agreeing} of {len(ks)} {say} {best}."
+    )
+
+
 def sentence(agreement: report_pb2.Agreement) -> str:
-    """What the indices say, for a reader who does not know them."""
+    """What the indices say, for a reader who does not know them, and of what K the experiments are."""
     values = [
         entry.adjusted_rand_index
         for entry in agreement.experiments
@@ -66,7 +99,9 @@ def sentence(agreement: report_pb2.Agreement) -> str:
     spread = "" if len(values) == 1 else f" ({min(values):.2f} to {max(values):.2f})"
     rows = f"a sample of {agreement.row_count:,}" if agreement.sampled else f"{agreement.row_count:,}"
     median = "" if len(values) == 1 else "median "
-    return (
+    ks = [entry.k for entry in agreement.experiments]
+    best = next((entry.k for entry in agreement.experiments if entry.task == agreement.best), 0)
+    return f"{ks_sentence(ks, best)} " + (
         f"{others} with the best fit by an adjusted Rand index of {median}{middle:.2f}{spread}, "
         f"over {rows} rows, where 1 is the same partition and 0 no more than chance: {verdict}."
     )

@@ -31,7 +31,7 @@ from ui.report import (
 )
 from ui.report.ellipses import PROBABILITY
 from ui.report.material import Material, deviations, panels
-from ui.report.sample import map_columns
+from ui.report.sample import drawn_sentence, map_columns
 from ui.report.theme import FONT, ground
 
 __all__ = ["render"]
@@ -79,16 +79,20 @@ def render(material: Material) -> str:
         state=state_name(job),
         created=job.create_time.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         headline=summary.headline(material.report),
+        plain_words=summary.plain_words(job, material.report),
         subheadline=summary.subheadline(job, material.report),
         cards=summary.cards(material.report),
         best=best,
         profiles=_profiles(material),
-        centers=[] if best is None else summary.center_rows(best, job.spec.columns),
+        centers=([], []) if best is None else summary.center_table(best, job.spec.columns),
         columns=columns,
         plots=plots,
         sample=material.sample,
         probability=f"{100 * PROBABILITY:g} %",
         agreement=None if material.agreement is None else agreement.sentence(material.agreement),
+        drawn=_drawn(material),
+        sampled="" if material.sample.is_all else drawn_sentence(material.sample),
+        agreed_k=_agreed_k(material),
         assignment=assignment_name(job.spec.assignment),
         command=repeat.command_line(job, material.dataset.display_name, material.report.min_members),
         spec=repeat.spec_json(job),
@@ -97,6 +101,18 @@ def render(material: Material) -> str:
         font=FONT,
         themes=_script_json({"light": _colours("light"), "dark": _colours("dark")}),
         plotly=get_plotlyjs(),
+    )
+
+
+def _drawn(material: Material) -> str:
+    return drawn_sentence(material.sample, *material.distinctive_columns()[:2])
+
+
+def _agreed_k(material: Material) -> str:
+    if material.agreement is None:
+        return ""
+    return agreement.ks_sentence(
+        [entry.k for entry in material.agreement.experiments], material.report.best.k
     )
 
 
@@ -146,7 +162,7 @@ def _best_plots(material: Material, columns: list[str]) -> Iterator[_Plot]:
     if len(columns) > 1:
         yield _plot("parallel", parallel.figure(axes[:_MAX_PROFILE_COLUMNS], labels))
     if len(columns) > 2:
-        yield _plot("matrix", matrix.figure(axes, labels))
+        yield _plot("matrix", matrix.figure(axes[: matrix.MAX_COLUMNS], labels, column_count=len(columns)))
 
 
 def _profiles(material: Material) -> list[profiles.Profile]:

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from kmeans_client import Client
 from ui.report.panels import Axis
 
-__all__ = ["MAX_ROWS", "SEED", "Sample", "map_columns", "numeric_columns", "sample_labels", "sample_rows"]
+__all__ = [
+    "MAX_ROWS",
+    "SEED",
+    "Sample",
+    "drawn_sentence",
+    "map_columns",
+    "numeric_columns",
+    "sample_labels",
+    "sample_rows",
+]
 
 MAX_ROWS = 20_000
 SEED = 0
@@ -42,6 +51,26 @@ class Sample:
     def axis(self, name: str) -> Axis:
         """One of the columns."""
         return Axis(name, self.columns[name])
+
+
+def drawn_sentence(sample: Sample, *names: str) -> str:
+    """How many rows a plot shows: all, those that have a value in each of these columns, or a sample."""
+    known = np.ones(len(sample.rows), dtype=bool)
+    for name in names:
+        known &= np.isfinite(sample.columns[name])
+    missing = len(known) - int(known.sum())
+    if sample.is_all:
+        if not missing:
+            return f"All {sample.row_count:,} rows are drawn."
+        return (
+            f"{len(known) - missing:,} of {sample.row_count:,} rows are drawn: the others have no value on "
+            "one of the axes."
+        )
+    without = f", {missing:,} of them without a value on one of the axes" if missing else ""
+    return (
+        f"A random sample of {len(known):,} of {sample.row_count:,} rows is drawn (at most {MAX_ROWS:,}"
+        f"{without}); sizes, centers and scores are of all rows."
+    )
 
 
 def numeric_columns(dataset: dataset_pb2.Dataset) -> list[str]:

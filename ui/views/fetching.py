@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import islice
 
 import numpy as np
 import streamlit as st
@@ -16,7 +17,9 @@ from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2, report_pb2, task_pb
 from numpy.typing import NDArray
 
 from kmeans_client import Client
+from ui.report.agreement import best_ks
 from ui.report.html import render
+from ui.report.matching import matched
 from ui.report.material import gather
 from ui.report.sample import Sample, sample_labels, sample_rows
 
@@ -24,17 +27,20 @@ __all__ = [
     "agreement",
     "correlation",
     "dataset",
+    "experiment_ks",
     "html_file",
     "label_file",
     "labels",
     "model_file",
     "onnx_file",
+    "places",
     "report",
     "sample",
     "task",
 ]
 
 _TTL_SECONDS = 900
+_MAX_TASKS_LOOKED_AT = 2_000
 
 
 def report(client: Client, job: job_pb2.Job, min_members: int) -> report_pb2.Report:
@@ -70,6 +76,22 @@ def sample(client: Client, job: job_pb2.Job, columns: Sequence[str]) -> Sample:
 def labels(client: Client, job: job_pb2.Job, name: str, rows: Sample) -> NDArray[np.int64]:
     """Labels of the sampled rows under a task."""
     return _labels(client, client.target, job.spec.dataset, name, rows)
+
+
+def places(
+    client: Client, job: job_pb2.Job, task: task_pb2.Task, best: report_pb2.Recommendation | None
+) -> list[int]:
+    """For each cluster of a task the one of the best task whose look it has; empty for its own."""
+    if best is None or task.name == best.task or not task.clusters:
+        return []
+    rows = sample(client, job, list(job.spec.columns)[:1])
+    mine, its = labels(client, job, task.name, rows), labels(client, job, best.task, rows)
+    return matched(mine, its, task.k, best.k)
+
+
+def experiment_ks(client: Client, job: job_pb2.Job, min_members: int) -> list[int]:
+    """The K of the best task of each experiment, empty where it takes too many tasks to tell."""
+    return _experiment_ks(client, client.target, job.name, job.revision, job.spec.n_experiments, min_members)
 
 
 def label_file(client: Client, name: str) -> BytesIO:
@@ -111,6 +133,15 @@ def _agreement(
     _client: Client, target: str, job: str, revision: int, min_members: int
 ) -> report_pb2.Agreement:
     return _client.get_agreement(job, min_members)
+
+
+@st.cache_data(max_entries=64, ttl=_TTL_SECONDS, show_spinner=False)
+def _experiment_ks(
+    _client: Client, target: str, job: str, revision: int, n_experiments: int, min_members: int
+) -> list[int]:
+    best_first = islice(_client.list_tasks(job, best_first=True), _MAX_TASKS_LOOKED_AT)
+    found = best_ks(best_first, n_experiments, min_members)
+    return found if len(found) == n_experiments else []
 
 
 @st.cache_data(max_entries=64, ttl=_TTL_SECONDS, show_spinner=False)

@@ -139,12 +139,15 @@ def _confirm_delete(client: Client, job: job_pb2.Job) -> None:
 
 def _chosen_view(job: job_pb2.Job) -> str:
     first = "Report" if has_ended(job) else "Progress"
-    address.follow("view", "view", lambda told: told.capitalize() if told.capitalize() in VIEWS else first)
+    told = address.follow(
+        "view", "view", lambda told: told.capitalize() if told.capitalize() in VIEWS else first
+    )
     if st.session_state.pop(running.ENDED, "") == job.name and st.session_state["view"] == "Progress":
-        st.session_state["view"] = "Report"
+        told = st.session_state["view"] = "Report"
     view = st.segmented_control(
         "View",
         VIEWS,
+        default=told,
         key="view",
         required=True,
         label_visibility="collapsed",
@@ -189,9 +192,13 @@ def _rows(job: job_pb2.Job) -> str:
 
 
 def _one_task(client: Client, job: job_pb2.Job) -> None:
-    best = islice(client.list_tasks(job.name, best_first=True), _BEST_TASKS)
-    names = {each.name: each for each in best if each.HasField("result")}
-    recommended = _recommended(client, job, list(names))
+    best_first = islice(client.list_tasks(job.name, best_first=True), _BEST_TASKS)
+    names = {each.name: each for each in best_first if each.HasField("result")}
+    min_members = report.read_min_members(st.query_params.get(links.MIN_MEMBERS, ""))
+    found = fetching.report(client, job, min_members)
+    best = found.best if found.HasField("best") else None
+    # Where the report recommends none, the one of the highest BIC.
+    recommended = best.task if best is not None else next(iter(names), "")
     chosen = st.query_params.get("task", "")
     for wanted in (f"{job.name}/tasks/{chosen}" if chosen else "", recommended):
         if wanted and wanted not in names:
@@ -199,24 +206,18 @@ def _one_task(client: Client, job: job_pb2.Job) -> None:
     if not names:
         st.info("No task has ended yet.", icon=":material/hourglass_empty:")
         return
-    address.follow("task", "picked", lambda told: f"{job.name}/tasks/{told}" if told else recommended)
+    told = address.follow("task", "picked", lambda told: f"{job.name}/tasks/{told}" if told else recommended)
     picked = st.selectbox(
         "Task",
         list(names),
+        index=list(names).index(told),
         format_func=lambda name: _task_label(names[name]),
         help="Best BIC first.",
         key="picked",
     )
     # Of the task that opens by itself the address says nothing: Back would only lead here again.
     address.say("task", str(picked).rpartition("/")[2], recommended.rpartition("/")[2])
-    task.show(client, job, str(picked))
-
-
-def _recommended(client: Client, job: job_pb2.Job, best_first: list[str]) -> str:
-    """The task that the job's report recommends; where it recommends none, the one of the highest BIC."""
-    min_members = report.read_min_members(st.query_params.get(links.MIN_MEMBERS, ""))
-    found = fetching.report(client, job, min_members)
-    return found.best.task if found.HasField("best") else next(iter(best_first), "")
+    task.show(client, job, str(picked), best)
 
 
 def _task_label(one: task_pb2.Task) -> str:

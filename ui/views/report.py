@@ -7,7 +7,7 @@ from kmeans.v1 import job_pb2, report_pb2
 
 from kmeans_client import Client
 from ui import address, links
-from ui.report import summary
+from ui.report import agreement, summary
 from ui.views import fetching, report_sections, take_away
 from ui.words import plain
 
@@ -26,7 +26,14 @@ def show(client: Client, job: job_pb2.Job) -> None:
     report = fetching.report(client, job, min_members)
     with answer:
         st.header(summary.headline(report), anchor=False)
-        st.markdown(plain(summary.subheadline(job, report)))
+        st.markdown(plain(summary.plain_words(job, report)))
+        st.caption(plain(summary.subheadline(job, report)))
+        if report.HasField("best"):
+            ks = fetching.experiment_ks(client, job, min_members)
+            if sentence := agreement.ks_sentence(ks, report.best.k):
+                agree = len(set(ks)) == 1
+                icon = ":material/check:" if agree else ":material/warning:"
+                st.caption(f"{icon} {sentence}")
     _warnings(job, report)
     _cards(job, report)
     if report.HasField("best"):
@@ -43,12 +50,13 @@ def read_min_members(told: str) -> int:
 
 
 def _choose_min_members() -> int:
-    address.follow(links.MIN_MEMBERS, _MIN_MEMBERS, read_min_members)
+    told = address.follow(links.MIN_MEMBERS, _MIN_MEMBERS, read_min_members)
     min_members = int(
         st.number_input(
             "Smallest cluster",
             min_value=1,
             max_value=_INT32,
+            value=told,
             key=_MIN_MEMBERS,
             help="Only fits whose every cluster has at least this many rows are recommended. Nothing is "
             "fitted again.",
@@ -107,7 +115,7 @@ def _card(job: job_pb2.Job, card: summary.Card) -> None:
             "Look at it", key=f"look-{card.covariance}", type="tertiary", icon=":material/arrow_forward:"
         ):
             links.open_job(job.name, "task", card.task)
-    behind = f", {card.behind} below the best" if card.behind else ""
+    behind = f", {card.behind}" if card.behind else ""
     lines = [f"BIC {card.bic}{behind}", f"smallest cluster {card.smallest} rows"]
     if card.at_edge:
         lines.append("K is at the edge of the range")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 from kmeans.v1 import dataset_pb2, job_pb2, report_pb2
@@ -13,14 +13,14 @@ from ui.report import agreement, correlation, counted, histogram, map, scatter, 
 from ui.report.material import deviations, panels
 from ui.report.panels import Panel
 from ui.report.profiles import differences, most_distinctive
-from ui.report.sample import MAX_ROWS, Sample, map_columns, numeric_columns
+from ui.report.sample import Sample, drawn_sentence, map_columns, numeric_columns
 from ui.report.wording import shortened
 from ui.views import fetching, profile
 from ui.views.figures import choose_image, draw
 from ui.views.theme import theme
 from ui.words import plain
 
-__all__ = ["choose_axes", "distinctive_columns", "sampled_note", "show"]
+__all__ = ["choose_axes", "distinctive_columns", "ellipses_note", "show"]
 
 _CLUSTERS, _DIFFERENT, _MAP = "Clusters", "What differs", "Map"
 _SCORES, _STABILITY, _COLUMNS = "Scores", "Stability", "Columns"
@@ -56,7 +56,8 @@ def show(client: Client, job: job_pb2.Job, report: report_pb2.Report) -> None:
             "Section",
             list(sections),
             format_func=lambda name: f"{_ICONS[name]} {name}",
-            key=choice("section", next(iter(sections)), list(sections)),
+            default=choice("section", next(iter(sections)), list(sections)),
+            key="section",
             required=True,
             label_visibility="collapsed",
         )
@@ -86,10 +87,24 @@ def _clusters(
         draw(histogram.grid(x, fits, theme=theme()), "clusters")
     else:
         draw(scatter.grid(x, rows.axis(axes[1]), fits, theme=theme()), "clusters")
-    st.caption(
-        f"{sampled_note(rows)} Ellipses hold 95 % of each cluster by its model, where both axes were "
-        "clustered on. Click a cluster in the legend to hide it. Cluster numbers are those of each fit."
-    )
+    notes = [drawn_sentence(rows, *axes), *ellipses_note(job, axes)]
+    st.caption(" ".join([*notes, "Click a cluster in the legend to hide it.", *_colours_note(report)]))
+
+
+def _colours_note(report: report_pb2.Report) -> list[str]:
+    if sum(entry.HasField("best") for entry in report.covariances) < 2:
+        return []
+    return [
+        "Colours and numbers in the legend are those of the best fit (★); a cluster of another fit has the "
+        "colour of the one with which it shares most rows, and its own number where the pointer rests."
+    ]
+
+
+def ellipses_note(job: job_pb2.Job, axes: Sequence[str]) -> list[str]:
+    """What the ellipses are, where there are any."""
+    if len(axes) < 2 or not set(axes) <= set(job.spec.columns):
+        return []
+    return ["Ellipses hold 95 % of each cluster by its model."]
 
 
 def _map(client: Client, job: job_pb2.Job, report: report_pb2.Report, dataset: dataset_pb2.Dataset) -> None:
@@ -99,7 +114,15 @@ def _map(client: Client, job: job_pb2.Job, report: report_pb2.Report, dataset: d
     rows = fetching.sample(client, job, places)
     fits = _panels(client, job, report, rows)
     draw(map.grid(rows.axis(places[0]), rows.axis(places[1]), fits, theme=theme()), "map")
-    st.caption(f"{sampled_note(rows)} A kilometre is as long in both directions.")
+    st.caption(
+        " ".join(
+            [
+                drawn_sentence(rows, *places),
+                "A kilometre is as long in both directions.",
+                *_colours_note(report),
+            ]
+        )
+    )
 
 
 def _scores(job: job_pb2.Job, report: report_pb2.Report) -> None:
@@ -148,12 +171,18 @@ def choose_axes(
         return tuple(columns)
     first = distinctive_columns(client, job, dataset, task)
     default = [*first[:2], *(name for name in columns if name not in first)][:2]
-    if len(first) == 1 and st.toggle("One column alone", key=choice(f"one-column-{key}", True)):
+    if len(first) == 1 and st.toggle(
+        "One column alone", choice(f"one-column-{key}", True), key=f"one-column-{key}"
+    ):
         return (first[0],)
     chosen = []
     for place, label, name in zip(st.columns(2), ("Horizontal", "Vertical"), default, strict=True):
         picked = place.selectbox(
-            label, columns, format_func=shortened, key=choice(f"{label}-{key}", name, columns)
+            label,
+            columns,
+            index=columns.index(choice(f"{label}-{key}", name, columns)),
+            format_func=shortened,
+            key=f"{label}-{key}",
         )
         chosen.append(str(picked))
     return (chosen[0], chosen[1]) if chosen[0] != chosen[1] else (chosen[0],)
@@ -170,13 +199,3 @@ def distinctive_columns(
     found = differences(clusters, deviations(dataset, columns))
     order = most_distinctive(found, [cluster.count for cluster in clusters])
     return [columns[place] for place in order]
-
-
-def sampled_note(rows: Sample) -> str:
-    """Whether all rows are drawn, a sentence."""
-    if rows.is_all:
-        return f"All {rows.row_count:,} rows are drawn."
-    return (
-        f"A random sample of {len(rows.rows):,} of {rows.row_count:,} rows is drawn (at most {MAX_ROWS:,}); "
-        "sizes, centers and scores are of all rows."
-    )

@@ -40,6 +40,8 @@ def page(job: job_pb2.Job) -> AppTest:
 def test_it_recommends_and_warns(page: AppTest) -> None:
     assert page.header[0].value.startswith("3 clusters, ")
     said = words(page)
+    assert "Your 149 rows fall into 3 groups of 49 to 50 rows; " in said
+    assert "All 2 experiments say 3." in said
     assert "149 rows, 3 columns" in said
     assert "1 of 150 rows were left out" in said
     for name in ("full-tied", "diag-tied", "spher-tied", "full-untied", "diag-untied", "spher-untied"):
@@ -144,7 +146,9 @@ def test_a_task_alone(client: Client, job: job_pb2.Job) -> None:
     assert where["layout"]["yaxis"]["scaleanchor"] == "x"
     (bars,) = plots(section(page, "Sizes", "task-section"))
     assert sorted(bars["data"][0]["y"]) == sorted(client.get_task(name).result.counts)
-    assert list(page.dataframe[0].value.columns) == ["Cluster", "Rows", "Share", "a", "b", HOSTILE]
+    columns = json.loads(page.dataframe[0].proto.columns).values()
+    titles = [column["label"] for column in columns if "label" in column]
+    assert titles == ["Cluster", "Rows", "Share", "a", "b", HOSTILE]
     section(page, "What differs", "task-section")
     page.session_state["profile-kind"] = "Parallel coordinates"
     _, profile = plots(ran(page))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from kmeans.v1 import job_pb2, report_pb2, task_pb2
 
 from services.cli.options import parse_columns
-from tests.unit.ui.report.conftest import make_report
-from ui.report import profiles, summary
+from tests.unit.ui.report.conftest import make_report, recommendation
+from ui.report import agreement, profiles, summary
 from ui.report.ellipses import marginal, outline, squared_radius
 from ui.report.repeat import command_line
+from ui.report.sample import Sample, drawn_sentence
 from ui.report.wording import number, share
 
 
@@ -71,6 +73,65 @@ def test_six_cards_whatever_the_job_fits() -> None:
     assert (best.k, best.is_best, best.behind, best.smallest) == (2, True, "", "40")
     assert cards["diag-tied"].note == "No fit qualifies: 3 degenerate."
     assert not cards["spher-tied"].asked
+
+
+def test_a_score_that_is_as_high_is_not_zero_below() -> None:
+    report = make_report()
+    report.covariances[1].best.CopyFrom(recommendation([50, 50], report.best.result.bic - 0.004))
+    report.covariances[1].best.task = "jobs/j/tasks/0-2-diag-tied"
+    tie = {card.covariance: card for card in summary.cards(report)}["diag-tied"]
+    assert tie.behind == "as high as the best"
+    report.covariances[1].best.result.bic -= 20.35
+    assert summary.cards(report)[1].behind == "20.4 below the best"
+
+
+def test_columns_may_be_called_as_ours_are() -> None:
+    cluster = task_pb2.Cluster(label=0, count=10, weight=1, center=[3, 4], standard_deviation=[1, 2])
+    titles, rows = summary.center_table(task_pb2.Task(clusters=[cluster]), ["Share", "Rows"])
+    assert titles == ["Cluster", "Rows", "Share", "Share", "Rows"]
+    assert rows == [["0", "10", "100 %", "3 ± 1", "4 ± 2"]]
+
+
+def test_the_answer_is_told_in_plain_words() -> None:
+    job = job_pb2.Job(row_count=100, spec=job_pb2.JobSpec(scale=True))
+    assert summary.plain_words(job, make_report()) == (
+        "Your 100 rows fall into 2 groups of 40 to 60 rows; full-untied means ellipses in any direction, "
+        "each of its own shape."
+    )
+    assert "Ask for smaller clusters" in summary.plain_words(job, make_report(qualifies=False))
+
+
+def test_experiments_that_disagree_on_k_are_told_of() -> None:
+    ks = [9, 5, 7, 7, 5, 5, 7, 9, 10, 6]
+    assert agreement.ks_sentence(ks, 9) == (
+        "The 10 experiments do not agree on the number of clusters: "
+        "their best K is 5 to 10, and 2 of 10 say 9."
+    )
+    assert agreement.ks_sentence([3, 3], 3) == "All 2 experiments say 3."
+    assert agreement.ks_sentence([3], 3) == ""
+
+
+def test_the_best_k_of_each_experiment_is_that_of_its_best_task_that_counts() -> None:
+    def task(experiment: int, k: int, smallest: int, state: int = task_pb2.TASK_STATE_DONE) -> task_pb2.Task:
+        return task_pb2.Task(experiment=experiment, k=k, state=state, result={"counts": [90, smallest]})  # type: ignore[arg-type]
+
+    def read() -> Iterator[task_pb2.Task]:
+        yield task(1, 9, 5)
+        yield task(1, 7, 40, task_pb2.TASK_STATE_DEGENERATE)
+        yield task(1, 6, 40)
+        yield task(1, 5, 40)
+        yield task(0, 4, 40)
+        pytest.fail("All experiments are known: no more need be asked for.")
+
+    assert agreement.best_ks(read(), 2, 30) == [4, 6]
+
+
+def test_rows_without_a_place_are_not_said_to_be_drawn(sample: Sample) -> None:
+    assert drawn_sentence(sample, "c") == "All 102 rows are drawn."
+    assert drawn_sentence(sample, "a", "c").startswith("100 of 102 rows are drawn")
+    part = Sample(sample.rows, sample.columns, 5000)
+    assert "A random sample of 102 of 5,000 rows" in drawn_sentence(part)
+    assert "2 of them without a value" in drawn_sentence(part, "a")
 
 
 def test_the_headline_is_the_answer() -> None:
