@@ -150,7 +150,10 @@ def _curves(report: report_pb2.Report, best: report_pb2.Recommendation | None) -
                 theme=theme(),
             )
             draw(drawn, criterion)
-    st.caption(f"The star is the recommended fit. Intervals: {report.interval_method}.")
+    st.caption(
+        "The ring is the recommended task. Scores far below the others are outside the range that is drawn "
+        f"at first: double-click a plot to see all. Intervals: {plain(report.interval_method)}."
+    )
 
 
 def _stability(client: Client, job: job_pb2.Job, report: report_pb2.Report) -> None:

@@ -38,15 +38,31 @@ def test_scores_are_the_means_and_bounds_of_the_points(report: report_pb2.Report
     (curve,) = traces(drawn, "full-untied")
     assert list(curve.x) == [1, 2, 3]
     assert list(curve.y) == [-150, -110, None]
-    assert list(curve.error_y.array) == [2, 8, 0]
-    assert list(curve.error_y.arrayminus) == [2, 8, 0]
+    assert list(curve.error_y.array) == [2, 8, None]
+    assert list(curve.error_y.arrayminus) == [2, 8, None]
     assert not curve.connectgaps
-    (star,) = traces(drawn, "recommended")
-    assert (list(star.x), list(star.y)) == ([2], [-100])
+    (ring,) = traces(drawn, "recommended")
+    assert (list(ring.x), list(ring.y)) == ([2], [-100])
     assert "95 % by t" in drawn.layout.title.subtitle.text
     aic = scores.figure(report.covariances, "aic")
     assert list(traces(aic, "full-untied")[0].y) == [-140, -99, None]
     assert "AIC" in aic.layout.title.text
+
+
+def test_one_experiment_has_no_interval() -> None:
+    alone = report_pb2.ScorePoint(k=1, counted=1, bic=report_pb2.Interval(mean=-9, lower=-9, upper=-9))
+    (curve,) = scores.figure([report_pb2.CovarianceReport(covariance=1, points=[alone])]).data
+    assert list(curve.error_y.array) == [None]
+    assert "no interval" in curve.customdata[0][1]
+    assert "95 %" not in str(curve.hovertemplate)
+
+
+def test_scores_far_below_do_not_press_the_others_flat() -> None:
+    low, high = scores.upper_range([-9000, *range(-110, -100)]) or (0, 0)
+    assert -111 < low < -110
+    assert -101 < high < -100
+    assert scores.upper_range(list(range(-110, -100))) is None
+    assert scores.upper_range([-9000, -1]) is None
 
 
 def test_scores_of_a_job_that_has_just_begun() -> None:
