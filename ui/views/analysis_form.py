@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 
 import grpc
@@ -23,7 +24,7 @@ from ui.estimates import tasks_sentence, time_sentence
 from ui.violations import by_field, unplaced
 from ui.words import count, plain
 
-__all__ = ["show"]
+__all__ = ["read_seed", "show"]
 
 _COVARIANCES = tuple(covariance_name(value) for value in job_pb2.Covariance.values() if value)
 _ASSIGNMENTS = {
@@ -31,6 +32,9 @@ _ASSIGNMENTS = {
     "mahalanobis": "By Mahalanobis distance alone: the classic rule, may not settle",
 }
 _CHECKED = "checked-spec"
+_REQUEST = "form-request"
+_MAX_SEED = (1 << 63) - 1
+_NO_SEED = -1
 # Fields of a JobSpec beside which the form shows what is wrong with them.
 _FIELDS = (
     "columns",
@@ -79,7 +83,7 @@ def _fill_in(dataset: dataset_pb2.Dataset, prefill: job_pb2.JobSpec | None) -> N
         "covariances": [covariance_name(each) for each in spec.covariances] or list(_COVARIANCES),
         "assignment": assignment_name(spec.assignment) if spec.assignment else "likelihood",
         "scale": spec.scale if spec.HasField("scale") else True,
-        "seed": spec.seed,
+        "seed": str(spec.seed),
         "max_iter": spec.max_iter if spec.HasField("max_iter") else 300,
         "title": "",
     }
@@ -130,12 +134,19 @@ def _columns(dataset: dataset_pb2.Dataset, wrong: Mapping[str, str]) -> list[str
         "Columns to cluster on",
         choosable,
         key=_key("columns"),
-        placeholder="Choose at least one",
+        placeholder="Choose at least one" if choosable else "No column of this table can be clustered on",
         help="Columns of numbers that vary.",
     )
-    _complain(wrong, "columns")
-    if sentence := coordinates_sentence(dataset.columns):
+    if choosable:
+        _complain(wrong, "columns")
+    if sentence := coordinates_sentence(dataset.columns, columns):
         st.caption(f":material/map: {plain(sentence)}")
+    if not choosable:
+        st.warning(
+            "This table has no column of numbers that vary, so there is nothing to cluster on. Choose "
+            "another table, or write its numbers without units and other text.",
+            icon=":material/block:",
+        )
     others = [choice for choice in choices if not choice.is_choosable]
     if others:
         names = ", ".join(plain(choice.name) for choice in others[:8]) + (" …" if len(others) > 8 else "")
@@ -184,15 +195,11 @@ def _advanced(spec: job_pb2.JobSpec, wrong: Mapping[str, str]) -> None:
             )
             _complain(wrong, "max_iter")
         with right:
-            spec.seed = int(
-                st.number_input(
-                    "Seed",
-                    0,
-                    (1 << 53) - 1,
-                    key=_key("seed"),
-                    help="The same seed gives the same result, bit for bit.",
-                )
+            # A field of text: numbers of a browser are exact up to 2**53 only, and seeds go further.
+            seed = st.text_input(
+                "Seed", key=_key("seed"), help="The same seed gives the same result, bit for bit."
             )
+            spec.seed = _NO_SEED if (read := read_seed(seed)) is None else read
             _complain(wrong, "seed")
         spec.scale = st.toggle(
             "Bring every column to mean 0 and variance 1 first",
@@ -201,6 +208,14 @@ def _advanced(spec: job_pb2.JobSpec, wrong: Mapping[str, str]) -> None:
         )
     chosen = [covariance_value(name) for name in covariances or ()]
     spec.MergeFrom(job_pb2.JobSpec(covariances=chosen, assignment=assignment_value(str(assignment))))
+
+
+def read_seed(text: str) -> int | None:
+    """The seed that stands in the form; None where it is none."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit()) or int(digits) > _MAX_SEED:
+        return None
+    return int(digits)
 
 
 def _complain(wrong: Mapping[str, str], field: str) -> None:
@@ -226,6 +241,8 @@ def _check(
 
 
 def _validated(client: Client, spec: job_pb2.JobSpec) -> job_service_pb2.CreateJobResponse:
+    if spec.seed == _NO_SEED:
+        raise _wrong("seed", f"The seed must be a whole number from 0 to {_MAX_SEED}.")
     if not spec.columns or not spec.covariances:
         # The service takes none for all of them; somebody who unticks everything does not.
         raise _nothing_chosen("columns" if not spec.columns else "covariances")
@@ -234,10 +251,23 @@ def _validated(client: Client, spec: job_pb2.JobSpec) -> job_service_pb2.CreateJ
 
 def _nothing_chosen(field: str) -> KMeansError:
     what = {"columns": "column", "covariances": "covariance model"}[field]
-    sentence = f"No {what} is chosen; choose at least one."
+    return _wrong(field, f"No {what} is chosen; choose at least one.")
+
+
+def _wrong(field: str, sentence: str) -> KMeansError:
     return KMeansError(
         grpc.StatusCode.INVALID_ARGUMENT, "INVALID_INPUT", sentence, (Violation(f"spec.{field}", sentence),)
     )
+
+
+def _request_id(spec: job_pb2.JobSpec, title: str) -> str:
+    """One UUID for this form as it is filled in, so that clicking twice or trying again makes one job."""
+    filled_in = (spec.SerializeToString(deterministic=True), title)
+    kept = st.session_state.get(_REQUEST)
+    if kept is None or kept[0] != filled_in:
+        kept = (filled_in, str(uuid.uuid4()))
+        st.session_state[_REQUEST] = kept
+    return str(kept[1])
 
 
 def _submit(
@@ -268,5 +298,7 @@ def _submit(
             key="start",
         ):
             with st.spinner("Submitting"):
-                job = client.create_job(spec, display_name=title.strip()).job
+                request_id = _request_id(spec, title)
+                job = client.create_job(spec, display_name=title.strip(), request_id=request_id).job
+            del st.session_state[_REQUEST]
             links.open_job(job.name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -113,9 +115,25 @@ def test_change_and_run_again_opens_the_form_with_the_same_settings(
     assert not app.exception
     assert app.multiselect("form-columns").value == ["a", "b"]
     assert app.number_input("form-max_k").value == 2
-    assert app.number_input("form-seed").value == 7
+    assert app.text_input("form-seed").value == "7"
     assert app.toggle("form-scale").value is False
     assert "24 tasks" in words(app)
+
+
+def test_a_seed_beyond_what_a_browser_counts_exactly_is_kept(
+    open_page: Any, submit: Any, finish: Any
+) -> None:
+    job = finish(submit("Far", max_k=1, n_experiments=1, seed=2**60 + 1))
+    app = page(open_page, job)
+    app.button("run-again").click().run()
+    assert app.text_input("form-seed").value == str(2**60 + 1)
+    assert not app.error
+    for wrong in ("-1", "1.5", "x", str(2**63), ""):
+        app.text_input("form-seed").set_value(wrong).run()
+        assert [as_read(error.value) for error in app.error] == [
+            "The seed must be a whole number from 0 to 9223372036854775807."
+        ]
+        assert app.button("start").disabled
 
 
 def test_a_job_is_not_deleted_before_a_question_is_answered(
@@ -137,9 +155,31 @@ def test_an_address_that_names_nothing_leads_back(open_page: Any) -> None:
 
 def test_every_view_of_a_finished_job_is_drawn(open_page: Any, submit: Any, finish: Any) -> None:
     job = finish(submit("Whole"))
-    for view in ("Report", "Progress", "Tasks", "Task"):
-        app = page(open_page, job, view=view)
-        assert not app.error, (view, [error.value for error in app.error])
+    report = page(open_page, job, view="Report", min_members="1")
+    (clusters,) = (json.loads(chart.proto.spec) for chart in report.get("plotly_chart"))
+    assert len({trace["xaxis"] for trace in clusters["data"]}) == 6
+    assert "K from 1 to 2" in words(page(open_page, job, view="Progress"))
+    assert "24 done" in words(page(open_page, job, view="Progress"))
+    assert len(page(open_page, job, view="Tasks").dataframe[0].value) == 24
+    task = page(open_page, job, view="Task", min_members="1")
+    # The one that the report recommends, with every row of its clusters.
+    assert task.header[0].value == report.header[0].value
+    (alone,) = (json.loads(chart.proto.spec) for chart in task.get("plotly_chart"))
+    points = [trace for trace in alone["data"] if re.fullmatch(r"Cluster \d", trace["name"])]
+    assert len(points) == int(str(report.header[0].value).split()[0])
+
+
+def test_a_task_opens_on_what_the_report_recommends_and_not_on_a_degenerate_one(
+    open_page: Any, submit: Any, finish: Any, client: Client
+) -> None:
+    # Of seven values, seven clusters without any spread have the highest likelihood by far.
+    spec = {"columns": ["a"], "max_k": 9, "n_experiments": 1, "covariances": ["COVARIANCE_SPHER_UNTIED"]}
+    job = finish(submit("Seven values", **spec))
+    app = page(open_page, job, view="Task")
+    assert app.selectbox("picked").value == client.get_report(job.name, 30).best.task
+    first = next(client.list_tasks(job.name, best_first=True))
+    assert first.state == task_pb2.TASK_STATE_DEGENERATE
+    assert app.selectbox("picked").value != first.name
 
 
 def test_a_running_job_has_a_report_that_says_of_what_it_is(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import grpc
+import pytest
 from kmeans.v1 import job_pb2
 
-from kmeans_client import Client
+from kmeans_client import Client, Unreachable
 from tests.integration.ui.conftest import as_read
 
 GOOD = b"a,b\n" + b"".join(b"%d,%d\n" % (i % 7, i * i % 11) for i in range(60))
@@ -74,11 +77,10 @@ def test_what_is_wrong_is_said_beside_its_field_and_nothing_starts(open_page: An
 
 
 def test_the_services_complaint_about_k_stands_beside_k(open_page: Any, client: Client) -> None:
-    import io
-
     name = client.upload_dataset(io.BytesIO(b"a,b\n1,2\n3,5\n4,4\n"), display_name="tiny.csv").name
     app = open_page(dataset=name.removeprefix("datasets/"))
-    assert "fewer than max" in app.error[0].value
+    # In the words of the form, not in those of the API.
+    assert "fewer than “Most clusters (K)”" in as_read(app.error[0].value)
     assert app.button("start").disabled
     app.number_input("form-max_k").set_value(2).run()
     assert not app.error
@@ -95,3 +97,36 @@ def test_an_earlier_table_can_be_used_again(open_page: Any, dataset: str) -> Non
 def test_a_dataset_that_is_gone_is_a_sentence(open_page: Any) -> None:
     app = open_page(dataset="0123456789abcdef")
     assert "0123456789abcdef" in app.error[0].value
+
+
+def test_a_table_without_numbers_says_that_there_is_nothing_to_choose(open_page: Any, client: Client) -> None:
+    name = client.upload_dataset(io.BytesIO(b"a,b\nx,y\nz,w\n"), display_name="text.csv").name
+    app = open_page(dataset=name.removeprefix("datasets/"))
+    (warning,) = app.warning
+    assert "no column of numbers that vary" in warning.value
+    assert not app.error
+    assert app.button("start").disabled
+
+
+def test_starting_twice_makes_one_job(
+    open_page: Any, dataset: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(dataset=dataset.removeprefix("datasets/"))
+    app.number_input("form-max_k").set_value(1).run()
+    known = {job.name for job in client.list_jobs()}
+    gone = Unreachable(grpc.StatusCode.UNAVAILABLE, "UNREACHABLE", "The answer was lost.")
+    create = Client.create_job
+
+    def lose_the_answer(self: Client, *arguments: Any, **options: Any) -> Any:
+        answer = create(self, *arguments, **options)
+        if not options.get("validate_only"):
+            raise gone
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "create_job", lose_the_answer)
+        app.button("start").click().run()
+    assert "No K-Means Service answers" in app.error[0].value
+    app.button("start").click().run()
+    assert len({job.name for job in client.list_jobs()} - known) == 1
+    assert app.query_params["id"]

@@ -34,11 +34,26 @@ def test_what_is_not_choosable_says_why() -> None:
 
 
 def test_gaps_and_coordinates_are_explained() -> None:
-    (gaps, longitude) = choose_columns([GAPS, LONGITUDE])
+    (gaps, longitude, _) = choose_columns([GAPS, LONGITUDE, LATITUDE])
     assert gaps.note.startswith("2 rows without it")
     assert "map" in longitude.note
-    assert coordinates_sentence([LONGITUDE, LATITUDE, FEATURE]).startswith("Lon and Lat are left out")
-    assert coordinates_sentence([FEATURE]) == ""
+    sentence = coordinates_sentence([LONGITUDE, LATITUDE, FEATURE], ["height"])
+    assert sentence.startswith("Lon and Lat are left out")
+    assert "draws the clusters on a map" in sentence
+    assert coordinates_sentence([FEATURE], []) == ""
+
+
+def test_a_coordinate_that_was_added_is_not_said_to_be_left_out() -> None:
+    both = [LONGITUDE, LATITUDE, FEATURE]
+    assert coordinates_sentence(both, ["Lon", "height"]).startswith("Lat is left out")
+    assert coordinates_sentence(both, ["Lon", "Lat"]) == ""
+
+
+def test_no_map_is_promised_without_numbers_for_both_coordinates() -> None:
+    text = column("Lat", kind=dataset_pb2.COLUMN_KIND_TEXT, role=dataset_pb2.COLUMN_ROLE_LATITUDE)
+    for table in ([LONGITUDE, FEATURE], [LONGITUDE, text, FEATURE]):
+        assert "map instead" not in coordinates_sentence(table, ["height"])
+        assert "map" not in choose_columns(table)[0].note
 
 
 def test_kinds_are_words() -> None:
