@@ -92,9 +92,11 @@ def _rows(client: Client, jobs: list[job_pb2.Job]) -> None:
             name, progress, state = st.columns([5, 4, 2], vertical_alignment="center", gap="medium")
             with name:
                 links.link_to(links.JOB, f"**{plain(job.display_name)}**", params=links.job_params(job.name))
-                table = datasets.get(job.spec.dataset, "")
-                said = [] if table == job.display_name else [f"{plain(table)}"]
-                said += [count(job.row_count, "row"), f"`{job.name.removeprefix('jobs/')}`"]
+                said = [
+                    plain(datasets.get(job.spec.dataset, "")),
+                    count(job.row_count, "row"),
+                    f"`{job.name.removeprefix('jobs/')}`",
+                ]
                 st.caption(" · ".join(said))
             with progress:
                 draw_progress(job.task_counts, legend=False)
@@ -112,6 +114,8 @@ def _progress_words(job: job_pb2.Job) -> str:
     ended = ended_count(counts)
     if ended < counts.total:
         return f"{ended:,} of {count(counts.total, 'task')}"
+    if counts.cancelled:
+        return f"Cancelled after {ended - counts.cancelled:,} of {count(counts.total, 'task')}"
     failed = f", {counts.error:,} failed" if counts.error else ""
     return f"{count(counts.total, 'task')}{failed}"
 

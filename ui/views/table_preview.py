@@ -65,7 +65,7 @@ def show(table: Table) -> None:
             column_config={
                 "Missing": number(format="localized", width=80),
                 **{
-                    name: number(format="%.6g", width=100)
+                    name: number(format="%.5g", width=118)
                     for name in ("Smallest", "Mean", "Largest", "Spread")
                 },
                 "Note": st.column_config.TextColumn(width="large"),

@@ -11,7 +11,7 @@ def links(app: Any) -> list[str]:
 
 
 def words(app: Any) -> str:
-    return "\n".join(str(each.value) for each in (*app.markdown, *app.caption))
+    return as_read("\n".join(str(each.value) for each in (*app.markdown, *app.caption)))
 
 
 def test_an_empty_search_says_what_to_do(open_page: Any) -> None:
@@ -45,3 +45,19 @@ def test_the_list_can_show_only_what_is_under_way(
     assert links(app) == ["**Held**"]
     fits.open()
     finish(held)
+
+
+def test_a_cancelled_job_says_how_far_it_came_and_of_which_table(
+    open_page: Any, submit: Any, client: Any, fits: GatedFits
+) -> None:
+    fits.close(after=3)
+    job = submit("field.csv")
+    for step in client.watch_job(job.name):
+        if step.job.task_counts.done == 3:
+            break
+    client.cancel_job(job.name)
+    fits.open()
+    app = open_page("jobs", query=job.name.removeprefix("jobs/"))
+    assert "Cancelled after 3 of 24 tasks" in words(app)
+    # Its own name is that of the table: both are said.
+    assert "field.csv · 90 rows" in words(app)
