@@ -10,7 +10,7 @@ DATA ?= examples/soil_field.csv
 KERNEL_SOURCES := $(filter-out $(wildcard ckernel/_*.c),$(wildcard ckernel/*.pyx ckernel/*.pxd ckernel/*.c ckernel/*.h))
 BUILD_SOURCES := pyproject.toml setup.py $(KERNEL_SOURCES) $(wildcard protos/kmeans/v1/*.proto)
 
-.PHONY: help run test check format up chaos fuzz bench bench-service bench-api bench-dashboard proto release-proto api-docs k8s k8s-settings rehearse-scaling clean servers servers-stop up-servers
+.PHONY: help run test check format up chaos fuzz bench bench-service bench-api bench-dashboard pictures proto release-proto api-docs k8s k8s-settings rehearse-scaling clean servers servers-stop up-servers
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,10 @@ bench-api: $(BIN)/.installed-dev ## Measure calls, watches and uploads on one ga
 
 bench-service: $(BIN)/.servers ## Measure the service on real servers; BENCH="capacity rolling" for some of it
 	@$(BIN)/python -m bench.service $(BENCH)
+
+pictures: $(BIN)/.installed-dev ## Renew the pictures of the dashboard in docs/images
+	$(BIN)/python -m pytest -q tests/e2e/dashboard/test_pictures.py
+	cp build/screenshots/dashboard-*.png docs/images/
 
 bench-dashboard: $(BIN)/.installed-dev ## Measure the dashboard: many sessions on one job, a large table (at most three minutes)
 	$(BIN)/python -m bench.dashboard

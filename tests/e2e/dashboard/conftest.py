@@ -127,6 +127,37 @@ def choose(page: Page, label: str, option: str) -> None:
     expect(wanted).to_be_visible()
 
 
+def await_plots(page: Page, count: int) -> list[int]:
+    """Wait until so many plots are on the page and each shows its traces; return how many each has."""
+    drawn = page.wait_for_function(
+        """count => {
+            const plots = [...document.querySelectorAll('.js-plotly-plot')];
+            const shows = plot => plot.querySelector('.main-svg') && plot.data && plot.data.length
+                && plot.querySelector('.trace, .hm, .point, .bars path, .plot path, canvas');
+            const busy = document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]');
+            return !busy && plots.length === count && plots.every(shows)
+                && plots.map(each => each.data.length);
+        }""",
+        arg=count,
+    )
+    return list(drawn.json_value())
+
+
+def await_still(page: Page) -> None:
+    """Wait until everything is drawn and the page keeps its height, so that a picture shows all of it."""
+    page.wait_for_function(
+        """() => {
+            const main = document.querySelector('[data-testid=stMain]');
+            const busy = document.querySelector('[data-testid=stStatusWidget], [data-testid=stSkeleton]');
+            const same = !busy && window.heightSeen === main.scrollHeight;
+            window.heightSeen = main.scrollHeight;
+            window.timesSeen = same ? window.timesSeen + 1 : 0;
+            return window.timesSeen >= 5;
+        }""",
+        polling=100,
+    )
+
+
 def badge(page: Page, word: str) -> Locator:
     return page.locator(".stMarkdownBadge").filter(has_text=word)
 

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-from kmeans.v1.job_pb2 import JobSpec
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from kmeans_client import Client
-from tests.e2e.dashboard.conftest import badge, download, number, view
+from tests.e2e.dashboard.conftest import await_plots, badge, download, number, view
 from tests.gated_fits import GatedFits
-from tests.servers.browser import Watched, open_page
+from tests.servers.browser import Watched
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -48,7 +46,7 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     expect(page.get_by_text("of 48 tasks")).to_contain_text("12 of 48 tasks")
     curves = page.locator(".js-plotly-plot .scatterlayer .trace")
     expect(curves.first).to_be_visible()
-    expect(page.get_by_role("img", name=re.compile("waiting"))).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("pending"))).to_be_visible()
     watched.screenshot("running")
     view(page, "Tasks").click()
     expect(page.get_by_text("48 tasks. Click")).to_be_visible()
@@ -65,6 +63,7 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     # A report before the end says of what it is, and is drawn anew when asked.
     view(page, "Report").click()
     expect(page.get_by_text("Preliminary: of the 18 of 48 tasks")).to_be_visible()
+    await_plots(page, 1)
     watched.screenshot("running-report")
     fits.close(after=2)
     expect(page.get_by_text("and 2 more have ended since")).to_be_visible()
@@ -76,7 +75,7 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
 
     # Report: shown by itself when the job ends; three clusters are there to be found.
     expect(badge(page, "Failed")).to_be_visible()
-    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    await_plots(page, 1)
     watched.screenshot("report")
 
     # Download: the table of tasks, with the reasons.
@@ -150,37 +149,6 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     expect(page.get_by_role("link", name="field.csv")).to_have_count(1)
     page.goto(f"{url}/job?id={identifier}")
     expect(page.get_by_role("alert")).to_contain_text(identifier)
-
-
-@pytest.mark.parametrize(("width", "dark"), [(1280, True), (768, False)], ids=["dark", "narrow"])
-def test_no_page_is_wider_than_its_window(
-    browser: Browser, url: str, gateway: str, field: Path, width: int, dark: bool
-) -> None:
-    with Client(gateway) as client:
-        dataset = client.upload_dataset(field)
-        job = client.create_job(JobSpec(dataset=dataset.name, max_k=3, n_experiments=2)).job
-        for _ in client.watch_job(job.name, job_only=True):
-            pass
-    place = f"id={job.name.removeprefix('jobs/')}"
-    pages = {
-        "start": ("", "Upload a table"),
-        "new-analysis": (f"?dataset={dataset.name.removeprefix('datasets/')}", "tasks: K from 1"),
-        "jobs": ("jobs", "field.csv"),
-        "report": (f"job?{place}", "Done"),
-        "tasks": (f"job?{place}&view=Tasks", "Download the tasks (CSV)"),
-        "task": (f"job?{place}&view=Task", "Best BIC first"),
-    }
-    with open_page(browser, width=width, dark=dark) as opened:
-        for name, (path, shown) in pages.items():
-            opened.page.goto(f"{url}/{path}")
-            if name == "task":
-                expect(opened.page.get_by_role("combobox", name="Task")).to_be_visible()
-            else:
-                expect(opened.page.get_by_text(shown).first).to_be_visible()
-            expect(opened.page.get_by_test_id("stStatusWidget")).to_have_count(0)
-            opened.screenshot(f"{name}-{'dark' if dark else width}")
-            assert opened.overflow_px() <= 0, f"{name} is wider than {width} px"
-        assert opened.complaints == []
 
 
 def test_a_bad_file_is_refused_with_its_row(watched: Watched, url: str, tmp_path: Path) -> None:
