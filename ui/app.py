@@ -14,10 +14,16 @@ __all__ = ["main", "pages"]
 
 # A file of ours: Streamlit would have the browser fetch an icon by name from an outside host.
 _ICON = Path(__file__).with_name("icon.png")
-# Lines of text stay short enough to be read on a wide screen; links stand where text stands.
+# Lines of text stay short enough to be read on a wide screen; links stand where text stands. A card's K
+# stands on one line with its button. Headings are no links. What is drawn anew each second
+# does not fade meanwhile.
 _STYLE = """<style>
 [data-testid="stMainBlockContainer"] {max-width: 84rem;}
 [data-testid="stPageLink-NavLink"] {padding-left: 0;}
+[class*="st-key-card-"] h3 {padding: 0;}
+[data-testid="stHeaderActionElements"] {display: none;}
+[class*="st-key-live-"][data-stale="true"],
+[class*="st-key-live-"] [data-stale="true"] {opacity: 1 !important;}
 </style>"""
 
 

@@ -34,7 +34,7 @@ _THEME = {
     "light.secondaryBackgroundColor": "#F6F8FA",
     "light.textColor": "#1F2933",
     "light.borderColor": "#E4E8ED",
-    "dark.primaryColor": "#2F8FD0",
+    "dark.primaryColor": "#2A7AB8",
     "dark.backgroundColor": "#0E1117",
     "dark.secondaryBackgroundColor": "#171C25",
     "dark.textColor": "#E8EBF0",

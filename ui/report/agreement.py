@@ -22,22 +22,30 @@ def figure(agreement: report_pb2.Agreement, *, theme: Theme = "light") -> go.Fig
     """Draw a bar per experiment: the adjusted Rand index between its best fit and the best overall."""
     entries = agreement.experiments
     names = [covariance_name(entry.covariance) for entry in entries]
-    drawn = go.Figure(
-        go.Bar(
-            x=[str(entry.experiment) for entry in entries],
-            y=[entry.adjusted_rand_index for entry in entries],
-            text=[f"K = {entry.k}" for entry in entries] if len(entries) <= 20 else None,
+    drawn = go.Figure()
+    for model in dict.fromkeys(names):
+        mine = [entry for entry, name in zip(entries, names, strict=True) if name == model]
+        look = covariance_look(model)
+        drawn.add_bar(
+            name=model,
+            showlegend=True,
+            x=[str(entry.experiment) for entry in mine],
+            y=[entry.adjusted_rand_index for entry in mine],
+            text=[f"K = {entry.k}" for entry in mine] if len(entries) <= 20 else None,
             textposition="auto",
-            customdata=[(entry.k, name) for entry, name in zip(entries, names, strict=True)],
-            marker={"color": [covariance_look(name).colour for name in names]},
+            customdata=[(entry.k, model) for entry in mine],
+            # Tied models have the colour of their untied twins, and stripes where those have open markers.
+            marker={"color": look.colour, "pattern": {"shape": "/" if look.dash == "dash" else ""}},
             hovertemplate="<b>Experiment %{x}</b><br>its best fit: K = %{customdata[0]}, %{customdata[1]}"
             "<br>adjusted Rand index %{y:.3f}<extra></extra>",
         )
-    )
     finished(drawn, "Agreement of each experiment with the best fit", theme, height=340)
     lowest = min((entry.adjusted_rand_index for entry in entries), default=0.0)
     drawn.update_yaxes(title_text="adjusted Rand index", range=[min(0.0, lowest - 0.05), 1.05])
+    order = [str(entry.experiment) for entry in entries]
     drawn.update_xaxes(title_text="experiment", type="category", showgrid=False)
+    drawn.update_xaxes(categoryorder="array", categoryarray=order)
+    drawn.update_layout(bargap=0.2, barmode="overlay")
     return drawn
 
 

@@ -13,9 +13,12 @@ from plotly.subplots import make_subplots
 from ui.report.palette import cluster_look
 from ui.report.panels import Axis, present_labels
 from ui.report.theme import Theme, finished
-from ui.report.wording import cluster_name, number, plot_text
+from ui.report.wording import cluster_name, number, plot_text, squeezed
 
 __all__ = ["figure", "five_numbers"]
+
+# Of a third of the narrowest page.
+_TITLE_CHARACTERS = 24
 
 
 def five_numbers(values: NDArray[np.float64]) -> tuple[float, float, float, float, float]:
@@ -44,7 +47,7 @@ def figure(
     drawn = make_subplots(
         rows=rows,
         cols=wide,
-        subplot_titles=[plot_text(axis.name) for axis in axes],
+        subplot_titles=[plot_text(squeezed(axis.name, _TITLE_CHARACTERS)) for axis in axes],
         horizontal_spacing=0.16 / wide,
         vertical_spacing=0.28 / rows,
     )

@@ -8,7 +8,7 @@ from kmeans.v1 import dataset_pb2
 
 from ui.report.palette import DIVERGING
 from ui.report.theme import Theme, finished
-from ui.report.wording import plot_text
+from ui.report.wording import name_angle, name_height, plot_text
 
 __all__ = ["figure"]
 
@@ -41,7 +41,13 @@ def figure(correlation: dataset_pb2.Correlation, *, theme: Theme = "light") -> g
             xgap=1 if c <= _MAX_TICKS else 0,
             ygap=1 if c <= _MAX_TICKS else 0,
             hoverongaps=False,
-            colorbar={"title": {"text": "r"}, "thickness": 12, "len": 0.9, "tickvals": [-1, -0.5, 0, 0.5, 1]},
+            colorbar={
+                "title": {"text": "r"},
+                "thickness": 12,
+                "len": 0.9,
+                "outlinewidth": 0,
+                "tickvals": [-1, -0.5, 0, 0.5, 1],
+            },
             hovertemplate="%{customdata[0]}<br>%{customdata[1]}<br>r = %{z:.3f}<extra></extra>",
         )
     )
@@ -49,10 +55,10 @@ def figure(correlation: dataset_pb2.Correlation, *, theme: Theme = "light") -> g
         drawn,
         f"Correlation of the numeric columns ({correlation.row_count:,} complete rows)",
         theme,
-        height=max(320, min(820, 170 + 42 * c)),
+        height=max(320, min(760, 120 + 42 * c)) + name_height(names),
     )
     ticks = {"tickvals": list(range(c)), "ticktext": names, "showgrid": False, "showline": False}
     shown = ticks if c <= _MAX_TICKS else {"showticklabels": False, "showgrid": False, "showline": False}
-    drawn.update_xaxes(**shown, constrain="domain")
+    drawn.update_xaxes(**shown, constrain="domain", tickangle=name_angle(names))
     drawn.update_yaxes(**shown, autorange="reversed", scaleanchor="x", constrain="domain")
     return drawn

@@ -31,6 +31,7 @@ from ui.report import (
 )
 from ui.report.ellipses import PROBABILITY
 from ui.report.material import Material, deviations, panels
+from ui.report.notes import warning_words
 from ui.report.sample import drawn_sentence, map_columns
 from ui.report.theme import FONT, ground
 
@@ -92,6 +93,7 @@ def render(material: Material) -> str:
         agreement=None if material.agreement is None else agreement.sentence(material.agreement),
         drawn=_drawn(material),
         sampled="" if material.sample.is_all else drawn_sentence(material.sample),
+        warning_words=warning_words,
         agreed_k=_agreed_k(material),
         assignment=assignment_name(job.spec.assignment),
         command=repeat.command_line(job, material.dataset.display_name, material.report.min_members),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kmeans_client import Client, covariance_name
 from ui.report.matching import matched
+from ui.report.notes import kind_note
 from ui.report.panels import Panel
 from ui.report.profiles import differences, most_distinctive
 from ui.report.sample import Sample, map_columns, sample_labels, sample_rows
@@ -110,7 +111,7 @@ def panels(
         if entry is None:
             continue
         if not entry.HasField("best"):
-            drawn.append(Panel(name, columns=columns, note=entry.note or "No fit has ended yet."))
+            drawn.append(Panel(name, columns=columns, note=kind_note(entry, report.min_members)))
             continue
         task = entry.best.task
         drawn.append(

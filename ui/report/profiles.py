@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ui.report.palette import DIVERGING
 from ui.report.theme import Theme, finished
-from ui.report.wording import cluster_name, number, plot_text, share
+from ui.report.wording import cluster_name, name_angle, name_height, number, plot_text, share
 
 __all__ = ["Profile", "differences", "figure", "most_distinctive", "profiles"]
 
@@ -134,7 +134,13 @@ def figure(
             ],
             xgap=2,
             ygap=2,
-            colorbar={"title": {"text": "sd"}, "thickness": 12, "len": 0.9},
+            colorbar={
+                "title": {"text": "sd"},
+                "thickness": 12,
+                "len": 1,
+                "lenmode": "fraction",
+                "outlinewidth": 0,
+            },
             hovertemplate="<b>%{y}</b> (%{customdata[3]} of the rows)"
             "<br>%{customdata[0]}: mean %{customdata[1]}, spread %{customdata[2]}"
             "<br>%{z:+.2f} standard deviations from the other rows<extra></extra>",
@@ -144,8 +150,14 @@ def figure(
         drawn,
         "What makes each cluster different: its mean minus that of the other rows",
         theme,
-        height=max(220, min(900, 150 + 40 * len(clusters))),
+        # Names that stand upright below take their height from the rows, unless the figure has it for them.
+        height=max(220, min(900, 130 + 34 * len(clusters))) + name_height(names),
     )
-    drawn.update_xaxes(tickvals=list(range(len(names))), ticktext=names, showgrid=False)
-    drawn.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    drawn.update_xaxes(
+        tickvals=list(range(len(names))), ticktext=names, tickangle=name_angle(names), showgrid=False
+    )
+    labels = [cluster_name(cluster.label) for cluster in clusters]
+    drawn.update_yaxes(
+        type="category", autorange="reversed", showgrid=False, tickvals=labels, ticktext=labels
+    )
     return drawn

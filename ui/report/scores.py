@@ -102,7 +102,14 @@ def figure(
     drawn.update_layout(
         hovermode="closest",
         # Wide enough to tell dashes from a line.
-        legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 0, "itemwidth": 44},
+        legend={
+            "orientation": "h",
+            "y": -0.18,
+            "yanchor": "top",
+            "x": 0,
+            "itemwidth": 44,
+            "itemsizing": "trace",
+        },
         meta={"interval_method": interval_method},
     )
     if interval_method:

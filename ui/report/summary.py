@@ -9,6 +9,7 @@ from kmeans.v1 import job_pb2, report_pb2, task_pb2
 
 from kmeans_client import covariance_name
 from ui.report.material import GRID
+from ui.report.notes import kind_note
 from ui.report.wording import counted, number, share
 
 __all__ = ["Card", "cards", "center_table", "headline", "next_max_k", "plain_words", "subheadline"]
@@ -55,7 +56,7 @@ def _card(report: report_pb2.Report, name: str, entry: report_pb2.CovarianceRepo
     if entry is None:
         return Card(name, asked=False, note="Not part of this job.")
     if not entry.HasField("best"):
-        return Card(name, asked=True, note=entry.note or "No fit has ended yet.")
+        return Card(name, asked=True, note=kind_note(entry, report.min_members))
     best = entry.best
     is_best = best.task == report.best.task
     return Card(

@@ -11,7 +11,8 @@ __all__ = ["FONT", "THEMES", "Ground", "Theme", "finished", "ground", "template"
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
-FONT = 'Inter, "Source Sans", "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
+# One family in plots, pages and files, of those that the reader's system has: none is fetched.
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-__all__ = ["cluster_name", "counted", "number", "plot_text", "share", "shortened"]
+__all__ = [
+    "cluster_name",
+    "counted",
+    "name_angle",
+    "name_height",
+    "number",
+    "plot_text",
+    "share",
+    "shortened",
+    "squeezed",
+]
 
 MAX_NAME_CHARACTERS = 40
+# Of a line of small print, less the room between names, on the narrowest page.
+_LINE_CHARACTERS = 70
 
 
 def plot_text(text: str, max_characters: int = MAX_NAME_CHARACTERS) -> str:
@@ -19,6 +32,26 @@ def shortened(text: str, max_characters: int = MAX_NAME_CHARACTERS) -> str:
     """The text in one line, cut with an ellipsis where it is longer."""
     line = " ".join(text.split())
     return line if len(line) <= max_characters else f"{line[: max_characters - 1]}…"
+
+
+def squeezed(text: str, max_characters: int) -> str:
+    """The text in one line, cut in its middle: names that begin alike often end otherwise."""
+    line = " ".join(text.split())
+    if len(line) <= max_characters:
+        return line
+    end = (max_characters - 1) // 2
+    return f"{line[: max_characters - 1 - end]}…{line[-end:]}"
+
+
+def name_angle(names: Sequence[str]) -> int:
+    """How the names of columns stand below a plot as wide as a page: in a line, or upright."""
+    return 0 if sum(map(len, names)) <= _LINE_CHARACTERS else -90
+
+
+def name_height(names: Sequence[str]) -> int:
+    """The height in pixels that names below a plot need beyond that of a line."""
+    longest = max(map(len, names), default=0)
+    return 0 if name_angle(names) == 0 else round(6.6 * min(longest, MAX_NAME_CHARACTERS))
 
 
 def cluster_name(label: int) -> str:

@@ -20,7 +20,6 @@ _COLOURS = {
     "running": "#56B4E9",
     "pending": "rgba(128,140,155,0.22)",
 }
-_WORDS = {"error": "failed", "pending": "waiting"}
 
 
 def draw_progress(counts: job_pb2.TaskCounts, *, legend: bool) -> None:
@@ -32,9 +31,9 @@ def progress_html(counts: job_pb2.TaskCounts, *, legend: bool) -> str:
     """One bar in parts, each as wide as its share of the tasks, and described for those who hear it."""
     by_state = {state: number for state, number in state_counts(counts).items() if number}
     total = max(counts.total, 1)
-    said = ", ".join(f"{number:,} {_WORDS.get(state, state)}" for state, number in by_state.items())
+    said = ", ".join(f"{number:,} {state}" for state, number in by_state.items())
     parts = "".join(
-        f'<div title="{number:,} {_WORDS.get(state, state)}" style="width:{100 * number / total:.3f}%;'
+        f'<div title="{number:,} {state}" style="width:{100 * number / total:.3f}%;'
         f'background:{_COLOURS[state]};transition:width .6s ease"></div>'
         for state, number in by_state.items()
     )
@@ -47,7 +46,7 @@ def progress_html(counts: job_pb2.TaskCounts, *, legend: bool) -> str:
     entries = "".join(
         '<span style="white-space:nowrap;margin-right:1.2em">'
         f'<span style="display:inline-block;width:.7em;height:.7em;border-radius:2px;margin-right:.4em;'
-        f'background:{_COLOURS[state]}"></span>{number:,} {_WORDS.get(state, state)}</span>'
+        f'background:{_COLOURS[state]}"></span>{number:,} {state}</span>'
         for state, number in by_state.items()
     )
     return f'{bar}<div style="margin-top:.5rem;font-size:.875rem">{entries}</div>'

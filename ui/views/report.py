@@ -8,6 +8,7 @@ from kmeans.v1 import job_pb2, report_pb2
 from kmeans_client import Client
 from ui import address, links
 from ui.report import agreement, summary
+from ui.report.notes import warning_words
 from ui.views import fetching, report_sections, take_away
 from ui.words import plain
 
@@ -68,7 +69,7 @@ def _choose_min_members() -> int:
 
 def _warnings(job: job_pb2.Job, report: report_pb2.Report) -> None:
     for warning in report.warnings:
-        text = plain(warning.text)
+        text = plain(warning_words(warning.text))
         if warning.code != report_pb2.ReportWarning.CODE_BEST_AT_EDGE:
             kind = st.info if warning.code == report_pb2.ReportWarning.CODE_NO_FIT_QUALIFIES else st.warning
             kind(text, icon=":material/info:")
@@ -110,7 +111,7 @@ def _card(job: job_pb2.Job, card: summary.Card) -> None:
         st.caption(plain(card.note))
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f"### K = {card.k}", width="content")
+        st.subheader(f"K = {card.k}", anchor=False, width="content")
         if st.button(
             "Look at it", key=f"look-{card.covariance}", type="tertiary", icon=":material/arrow_forward:"
         ):

@@ -8,6 +8,7 @@ from kmeans.v1 import job_pb2, report_pb2
 from kmeans_client import has_ended
 from ui.connection import connect, sentences, watches
 from ui.report import scores as score_curves
+from ui.report.theme import toolbar
 from ui.states import ended_count, job_badge
 from ui.views.progress import draw_progress
 from ui.views.theme import theme
@@ -31,7 +32,7 @@ def live(job: job_pb2.Job) -> Live | None:
 @st.fragment(run_every=_PROGRESS_SECONDS)
 def header(job: job_pb2.Job) -> None:
     """State, bar, speed and time left, once a second; draws the whole page anew when the job ends."""
-    with sentences("header"):
+    with sentences("header"), st.container(key="live-header"):
         now = live(job)
         if now is None:
             st.info("Waiting for the first word of the service.", icon=":material/hourglass_empty:")
@@ -66,7 +67,7 @@ def scores(job: job_pb2.Job) -> None:
             best=report.best if report.HasField("best") else None,
             theme=theme(),
         )
-        st.plotly_chart(figure, theme=None, key="live-scores", config={"displaylogo": False})
+        st.plotly_chart(figure, theme=None, key="live-scores", config=toolbar("scores"))
 
 
 @st.fragment(run_every=_SCORES_SECONDS)

@@ -15,5 +15,5 @@ def test_parts_are_as_wide_as_their_share_and_add_up() -> None:
 
 
 def test_the_bar_is_described_in_words() -> None:
-    assert "6 done, 1 degenerate, 1 failed, 1 running, 1 waiting" in progress_html(COUNTS, legend=False)
+    assert "6 done, 1 degenerate, 1 error, 1 running, 1 pending" in progress_html(COUNTS, legend=False)
     assert "no tasks yet" in progress_html(job_pb2.TaskCounts(), legend=True)

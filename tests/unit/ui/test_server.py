@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from ui.report.theme import FONT
 from ui.server import DEFAULT_PORT, Dashboard, DashboardFailed, flags, hold_port
 
 
@@ -68,3 +69,16 @@ def test_two_dashboards_started_in_the_same_second_both_serve() -> None:
     with ExitStack() as opened, ThreadPoolExecutor(2) as pool:
         dashboards = [opened.enter_context(Dashboard("127.0.0.1:1")) for _ in range(2)]
         assert len(set(pool.map(Dashboard.start, dashboards))) == 2
+
+
+def test_plots_and_pages_are_written_in_one_family() -> None:
+    assert f"--theme.font={FONT}" in flags("127.0.0.1", 8501)
+
+
+def test_white_on_the_buttons_of_the_dark_theme_can_be_read() -> None:
+    (colour,) = (each.rpartition("=")[2] for each in flags("::1", 1) if "dark.primaryColor" in each)
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    # WCAG 2.1, AA.
+    assert 1.05 / (luminance + 0.05) >= 4.5

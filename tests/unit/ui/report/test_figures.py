@@ -194,7 +194,8 @@ def test_boxes_are_quartiles_with_the_whiskers_of_tukey() -> None:
 
 
 def test_agreement_is_drawn_and_told(material: Any) -> None:
-    assert list(agreement.figure(material.agreement).data[0].y) == [1.0, 0.9, 0.7]
+    (bars,) = agreement.figure(material.agreement).data
+    assert (list(bars.y), bars.name) == ([1.0, 0.9, 0.7], "full-untied")
     text = agreement.sentence(material.agreement)
     assert "0.80 (0.70 to 0.90)" in text
     assert "100 rows" in text

@@ -57,7 +57,7 @@ def test_it_holds_the_answer_and_every_plot(page: Page) -> None:
     words = " ".join(page.text.split())
     assert "2 clusters, full-untied" in words
     assert "2 of 102 rows <b>were</b> left out." in words
-    assert "No fit qualifies: 3 degenerate." in words
+    assert "No task of this model counts: 3 have a cluster of fewer than 30 rows." in words
     assert "--seed 11" in words
     plots = {name.removeprefix("data-") for name in page.scripts if name.startswith("data-")}
     assert plots == {
@@ -97,7 +97,7 @@ def test_without_any_fit_that_counts_it_says_so(
 ) -> None:
     page = Page(render(make_material(sample, labels, clusters, qualifies=False)))
     assert "No fit has clusters of at least 30 members" in page.text
-    assert "9 with a cluster below 30 members" in page.text
+    assert "3 have a cluster of fewer than 30 rows" in page.text
     assert "data-bic" in page.scripts
     assert "data-clusters" not in page.scripts
 

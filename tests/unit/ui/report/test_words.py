@@ -14,9 +14,10 @@ from services.cli.options import parse_columns
 from tests.unit.ui.report.conftest import make_report, recommendation
 from ui.report import agreement, profiles, summary
 from ui.report.ellipses import marginal, outline, squared_radius
+from ui.report.notes import warning_words
 from ui.report.repeat import command_line
 from ui.report.sample import Sample, drawn_sentence
-from ui.report.wording import number, share
+from ui.report.wording import name_angle, name_height, number, share, squeezed
 
 
 def test_ellipses_lie_where_the_distance_is_the_quantile() -> None:
@@ -71,8 +72,15 @@ def test_six_cards_whatever_the_job_fits() -> None:
     assert list(cards)[:3] == ["full-tied", "diag-tied", "spher-tied"]
     best = cards["full-untied"]
     assert (best.k, best.is_best, best.behind, best.smallest) == (2, True, "", "40")
-    assert cards["diag-tied"].note == "No fit qualifies: 3 degenerate."
+    assert cards["diag-tied"].note == (
+        "No task of this model counts: 3 have a cluster of fewer than 30 rows."
+    )
     assert not cards["spher-tied"].asked
+
+
+def test_a_warning_of_one_row_is_in_the_singular() -> None:
+    assert warning_words("1 of 1,600 rows were left out.") == "1 of 1,600 rows was left out."
+    assert warning_words("11 of 600 rows were left out.") == "11 of 600 rows were left out."
 
 
 def test_a_score_that_is_as_high_is_not_zero_below() -> None:
@@ -180,6 +188,16 @@ def test_the_command_repeats_the_job() -> None:
 )
 def test_numbers_have_four_significant_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_long_names_differ_where_they_are_cut() -> None:
+    names = [f"a very long name of a column {number}" for number in range(9)]
+    assert len({squeezed(name, 24) for name in names}) == 9
+    assert {len(squeezed(name, 24)) for name in names} == {24}
+    assert (name_angle(["a", "b"]), name_height(["a", "b"])) == (0, 0)
+    # Names that stand upright have their height beside that of the cells.
+    assert name_angle(names) == -90
+    assert name_height(names) > 150
 
 
 def test_shares_are_percents() -> None:
