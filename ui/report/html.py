@@ -32,7 +32,7 @@ from ui.report import (
 from ui.report.ellipses import PROBABILITY
 from ui.report.material import Material, deviations, panels
 from ui.report.notes import warning_words
-from ui.report.sample import drawn_sentence, map_columns
+from ui.report.sample import MAX_GRID_ROWS, drawn_sentence, map_columns
 from ui.report.theme import FONT, ground
 
 __all__ = ["render"]
@@ -107,7 +107,8 @@ def render(material: Material) -> str:
 
 
 def _drawn(material: Material) -> str:
-    return drawn_sentence(material.sample, *material.distinctive_columns()[:2])
+    shown = material.sample.taken(material.sample.few(MAX_GRID_ROWS))
+    return drawn_sentence(shown, *material.distinctive_columns()[:2])
 
 
 def _agreed_k(material: Material) -> str:
@@ -121,16 +122,16 @@ def _agreed_k(material: Material) -> str:
 def _plots(material: Material) -> Iterator[_Plot]:
     report, spec, sample = material.report, material.job.spec, material.sample
     columns = material.distinctive_columns()
-    fits = panels(report, list(spec.columns), material.tasks, material.labels)
+    few = sample.few(MAX_GRID_ROWS)
+    shown, labels = sample.taken(few), {name: each[few] for name, each in material.labels.items()}
+    fits = panels(report, list(spec.columns), material.tasks, labels)
     if any(panel.labels is not None for panel in fits):
-        x = sample.axis(columns[0])
-        drawn = (
-            scatter.grid(x, sample.axis(columns[1]), fits) if len(columns) > 1 else histogram.grid(x, fits)
-        )
+        x = shown.axis(columns[0])
+        drawn = scatter.grid(x, shown.axis(columns[1]), fits) if len(columns) > 1 else histogram.grid(x, fits)
         yield _plot("clusters", drawn)
         places = map_columns(material.dataset)
         if places is not None:
-            yield _plot("map", map.grid(sample.axis(places[0]), sample.axis(places[1]), fits))
+            yield _plot("map", map.grid(shown.axis(places[0]), shown.axis(places[1]), fits))
     best = report.best if report.HasField("best") else None
     for criterion in ("bic", "aic"):
         yield _plot(

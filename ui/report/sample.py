@@ -13,6 +13,7 @@ from kmeans_client import Client
 from ui.report.panels import Axis
 
 __all__ = [
+    "MAX_GRID_ROWS",
     "MAX_ROWS",
     "SEED",
     "Sample",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 MAX_ROWS = 20_000
+# Of each of six small plots side by side: a browser draws a point of each six times.
+MAX_GRID_ROWS = 5_000
 SEED = 0
 # One answer holds 250,000 cells at most: of so few columns it holds MAX_ROWS rows.
 _COLUMNS_A_CALL = 12
@@ -48,6 +51,17 @@ class Sample:
         """Whether no row is left out."""
         return len(self.rows) == self.row_count
 
+    def few(self, max_rows: int) -> NDArray[np.int64]:
+        """Places of at most so many of the rows, evenly spread over them: of a random sample again one."""
+        if len(self.rows) <= max_rows:
+            return np.arange(len(self.rows))
+        return np.linspace(0, len(self.rows) - 1, max_rows).astype(np.int64)
+
+    def taken(self, places: NDArray[np.int64]) -> Sample:
+        """The rows at these places alone."""
+        columns = {name: values[places] for name, values in self.columns.items()}
+        return Sample(self.rows[places], columns, self.row_count)
+
     def axis(self, name: str) -> Axis:
         """One of the columns."""
         return Axis(name, self.columns[name])
@@ -68,8 +82,8 @@ def drawn_sentence(sample: Sample, *names: str) -> str:
         )
     without = f", {missing:,} of them without a value on one of the axes" if missing else ""
     return (
-        f"A random sample of {len(known):,} of {sample.row_count:,} rows is drawn (at most {MAX_ROWS:,}"
-        f"{without}); sizes, centers and scores are of all rows."
+        f"A random sample of {len(known):,} of {sample.row_count:,} rows is drawn"
+        f"{without}; sizes, centers and scores are of all rows."
     )
 
 

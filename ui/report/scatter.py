@@ -85,6 +85,9 @@ def grid(
     )
     told: set[str] = set()
     with_webgl = _is_many(panels, x)
+    traces: list[go.Scatter | go.Scattergl] = []
+    rows_of: list[int] = []
+    columns_of: list[int] = []
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
         for trace in _traces(x, y, panel, probability, theme, with_webgl=with_webgl):
@@ -92,7 +95,9 @@ def grid(
             if trace.showlegend is not False:
                 trace.showlegend = trace.legendgroup not in told
                 told.add(trace.legendgroup)
-            drawn.add_trace(trace, row=row + 1, col=column + 1)
+            traces.append(trace)
+            rows_of.append(row + 1)
+            columns_of.append(column + 1)
         if panel.labels is None:
             drawn.add_annotation(
                 text=_wrapped(panel.note),
@@ -105,6 +110,8 @@ def grid(
                 col=column + 1,
                 font={"color": ground(theme).faint},
             )
+    # All at once: one by one, each would be checked together with those before it.
+    drawn.add_traces(traces, rows=rows_of, cols=columns_of)
     finished(drawn, title, theme, height=90 + 300 * rows)
     drawn.update_layout(margin={"l": 64, "b": 56, "t": 76 if title else 44})
     _keep_scale(drawn, scale_ratio)
@@ -197,7 +204,7 @@ def _outline(
     if len(cluster.covariance) == d * d:
         covariance = np.array(cluster.covariance).reshape(d, d)
         # WebGL draws every line below every marker, so there the line is one of close markers.
-        corners = 480 if with_webgl else 72
+        corners = 300 if with_webgl else 72
         points = outline(center, marginal(covariance, first, second), probability, corners)
         # A line of paper under the line of colour keeps it visible on its own points.
         for width, colour in ((4.5, ground(theme).paper), (2.0, look.colour)):

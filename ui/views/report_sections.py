@@ -13,7 +13,7 @@ from ui.report import agreement, correlation, counted, histogram, map, scatter, 
 from ui.report.material import deviations, panels
 from ui.report.panels import Panel
 from ui.report.profiles import differences, most_distinctive
-from ui.report.sample import Sample, drawn_sentence, map_columns, numeric_columns
+from ui.report.sample import MAX_GRID_ROWS, Sample, drawn_sentence, map_columns, numeric_columns
 from ui.report.wording import shortened
 from ui.views import fetching, profile
 from ui.views.figures import choose_image, draw
@@ -66,13 +66,17 @@ def show(client: Client, job: job_pb2.Job, report: report_pb2.Report) -> None:
         sections[str(chosen)]()
 
 
-def _panels(client: Client, job: job_pb2.Job, report: report_pb2.Report, rows: Sample) -> list[Panel]:
+def _panels(
+    client: Client, job: job_pb2.Job, report: report_pb2.Report, rows: Sample
+) -> tuple[Sample, list[Panel]]:
+    """The six fits, and of the rows those that such small plots show."""
+    few = rows.few(MAX_GRID_ROWS)
     names = [entry.best.task for entry in report.covariances if entry.HasField("best")]
-    return panels(
+    return rows.taken(few), panels(
         report,
         list(job.spec.columns),
         {name: fetching.task(client, job, name) for name in names},
-        {name: fetching.labels(client, job, name, rows) for name in names},
+        {name: fetching.labels(client, job, name, rows)[few] for name in names},
     )
 
 
@@ -80,8 +84,7 @@ def _clusters(
     client: Client, job: job_pb2.Job, report: report_pb2.Report, dataset: dataset_pb2.Dataset
 ) -> None:
     axes = choose_axes(client, job, dataset, report.best.task, "report")
-    rows = fetching.sample(client, job, axes)
-    fits = _panels(client, job, report, rows)
+    rows, fits = _panels(client, job, report, fetching.sample(client, job, axes))
     x = rows.axis(axes[0])
     if len(axes) == 1:
         draw(histogram.grid(x, fits, theme=theme()), "clusters")
@@ -111,8 +114,7 @@ def _map(client: Client, job: job_pb2.Job, report: report_pb2.Report, dataset: d
     places = map_columns(dataset)
     if places is None:
         return
-    rows = fetching.sample(client, job, places)
-    fits = _panels(client, job, report, rows)
+    rows, fits = _panels(client, job, report, fetching.sample(client, job, places))
     draw(map.grid(rows.axis(places[0]), rows.axis(places[1]), fits, theme=theme()), "map")
     st.caption(
         " ".join(

@@ -142,6 +142,15 @@ def test_rows_without_a_place_are_not_said_to_be_drawn(sample: Sample) -> None:
     assert "2 of them without a value" in drawn_sentence(part, "a")
 
 
+def test_few_of_many_rows_are_spread_over_all_of_them(sample: Sample) -> None:
+    few = sample.few(10)
+    assert (len(few), few[0], few[-1]) == (10, 0, 101)
+    part = sample.taken(few)
+    assert (len(part.rows), part.is_all, part.row_count) == (10, False, 102)
+    np.testing.assert_array_equal(part.columns["c"], sample.columns["c"][few])
+    assert sample.taken(sample.few(102)).is_all
+
+
 def test_the_headline_is_the_answer() -> None:
     assert summary.headline(make_report()) == "2 clusters, full-untied"
     assert summary.headline(make_report(qualifies=False)) == "No fit has clusters of at least 30 members"
