@@ -74,10 +74,9 @@ def _table(client: Client, job: job_pb2.Job, wanted: TaskFilter) -> None:
         st.info("Its tasks are not planned yet.", icon=":material/hourglass_empty:")
         return
     rows = filter_tasks(now.tasks, wanted)
-    selected = _draw(rows, job, selectable=has_ended(now.job))
+    selected = _draw(rows, job)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if has_ended(now.job):
-            _selection_actions(client, job, selected)
+        _selection_actions(client, job, rows[rows["task"].isin(selected)])
         st.download_button(
             "Download the tasks (CSV)",
             # Made when clicked: a live table is drawn every two seconds.
@@ -91,11 +90,11 @@ def _table(client: Client, job: job_pb2.Job, wanted: TaskFilter) -> None:
     _failed(client, job, now.tasks[now.tasks["state"] == "error"])
 
 
-def _draw(rows: pd.DataFrame, job: job_pb2.Job, *, selectable: bool) -> Sequence[str]:
+def _draw(rows: pd.DataFrame, job: job_pb2.Job) -> Sequence[str]:
     """Draw the rows and return the names of those that are selected."""
     st.caption(
-        f"{count(len(rows), 'task')}. Click a column's name to sort"
-        + ("; tick rows to look at one or to run some again." if selectable else ".")
+        f"{count(len(rows), 'task')}. Click a column's name to sort; tick rows to look at one or to run "
+        "some again."
     )
     shown = rows.loc[:, list(_SHOWN)]
     if not rows["reason"].any():
@@ -112,18 +111,8 @@ def _draw(rows: pd.DataFrame, job: job_pb2.Job, *, selectable: bool) -> Sequence
         "seconds": number("Seconds", format="%.3f", width=80, help="Compute time of the last attempt."),
         "reason": st.column_config.TextColumn("Reason", width="large"),
     }
-    if not selectable:
-        st.dataframe(
-            shown,
-            hide_index=True,
-            placeholder="",
-            height=_TABLE_HEIGHT,
-            column_config=columns,
-            key="live-task-table",
-        )
-        return ()
     # Selections are positions: other rows, or the same ones after a retry, are another table.
-    key = f"task-table-{job.revision}-{hash(tuple(rows.index))}"
+    key = f"live-task-table-{job.revision}-{hash(tuple(rows.index))}"
     chosen = st.dataframe(
         shown,
         hide_index=True,
@@ -138,7 +127,7 @@ def _draw(rows: pd.DataFrame, job: job_pb2.Job, *, selectable: bool) -> Sequence
     return [names[position] for position in chosen["selection"]["rows"] if position < len(names)]
 
 
-def _selection_actions(client: Client, job: job_pb2.Job, selected: Sequence[str]) -> None:
+def _selection_actions(client: Client, job: job_pb2.Job, selected: pd.DataFrame) -> None:
     if st.button(
         "Look at it",
         icon=":material/visibility:",
@@ -146,16 +135,17 @@ def _selection_actions(client: Client, job: job_pb2.Job, selected: Sequence[str]
         key="look-at-task",
         help="Tick one task to see its clusters.",
     ):
-        links.open_job(job.name, "task", selected[0])
-    label = f"Run {count(len(selected), 'task')} again" if selected else "Run again"
+        links.open_job(job.name, "task", selected["task"].iloc[0])
+    label = f"Run {count(len(selected), 'task')} again" if len(selected) else "Run again"
     if st.button(
         label,
         icon=":material/replay:",
-        disabled=not selected,
+        # What is still to run is run anyway.
+        disabled=selected.empty or bool(selected["state"].isin(["pending", "running"]).any()),
         key="retry-selected",
         help="The same task gives the same result, unless something else went wrong.",
     ):
-        client.retry_job(job.name, selected)
+        client.retry_job(job.name, selected["task"].tolist())
         links.open_job(job.name, "progress")
 
 

@@ -20,7 +20,7 @@ from tests.servers.browser import Watched
 
 pytestmark = pytest.mark.timeout(300)
 
-FIRST_ROW = {"x": 16, "y": 52}
+FIRST_ROW, SECOND_ROW = {"x": 16, "y": 52}, {"x": 16, "y": 87}
 
 
 def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Path, fits: GatedFits) -> None:
@@ -39,7 +39,7 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
     watched.screenshot("new-analysis")
 
     # Watch: the job stands still after twelve fits.
-    fits.failing = {(2, "diag-tied")}
+    fits.failing = {(2, "diag-tied"), (3, "diag-tied")}
     fits.close(after=12)
     page.get_by_role("button", name="Start the analysis").click()
     page.wait_for_url(re.compile(r"/job\?.*id=[0-9a-f]{16}"))
@@ -84,20 +84,22 @@ def test_from_a_file_to_a_report_and_back(watched: Watched, url: str, field: Pat
         rows = list(csv.DictReader(opened))
     assert len(rows) == 48
     failed = [row for row in rows if row["state"] == "error"]
-    assert {(row["k"], row["covariance"]) for row in failed} == {("2", "diag-tied")}
+    assert {(row["k"], row["covariance"]) for row in failed} == {("2", "diag-tied"), ("3", "diag-tied")}
     assert "cannot be fitted" in failed[0]["reason"]
 
-    # Run one failed task again, ticked in the table, then all that are left.
-    expect(page.get_by_text("2 tasks failed")).to_be_visible()
+    # Run some failed tasks again, ticked in the table, then all that are left.
+    expect(page.get_by_text("4 tasks failed")).to_be_visible()
     watched.screenshot("failed-tasks")
     fits.failing.clear()
     page.get_by_role("combobox", name="State").click()
     page.get_by_role("option", name="error").click()
     page.keyboard.press("Escape")
-    expect(page.get_by_text("2 tasks. Click")).to_be_visible()
-    page.get_by_test_id("stDataFrame").locator(".dvn-scroller").click(position=FIRST_ROW)
-    page.get_by_role("button", name="Run 1 task again").click()
-    page.get_by_role("button", name="Run 1 failed task again").click()
+    expect(page.get_by_text("4 tasks. Click")).to_be_visible()
+    for position, ticked in ((FIRST_ROW, "Run 1 task again"), (SECOND_ROW, "Run 2 tasks again")):
+        page.get_by_test_id("stDataFrame").locator(".dvn-scroller").click(position=position)
+        expect(page.get_by_role("button", name=ticked)).to_be_enabled()
+    page.get_by_role("button", name="Run 2 tasks again").click()
+    page.get_by_role("button", name="Run 2 failed tasks again").click()
     expect(badge(page, "Done")).to_be_visible()
 
     # Take away: labels, report and model of the recommended fit.
