@@ -32,16 +32,20 @@ def figure(agreement: report_pb2.Agreement, *, theme: Theme = "light") -> go.Fig
             x=[str(entry.experiment) for entry in mine],
             y=[entry.adjusted_rand_index for entry in mine],
             text=[f"K = {entry.k}" for entry in mine] if len(entries) <= 20 else None,
-            textposition="auto",
+            textposition="outside",
+            cliponaxis=False,
             customdata=[(entry.k, model) for entry in mine],
             # Tied models have the colour of their untied twins, and stripes where those have open markers.
-            marker={"color": look.colour, "pattern": {"shape": "/" if look.dash == "dash" else ""}},
+            marker={
+                "color": look.colour,
+                "pattern": {"shape": "/" if look.dash == "dash" else "", "fillmode": "overlay"},
+            },
             hovertemplate="<b>Experiment %{x}</b><br>its best fit: K = %{customdata[0]}, %{customdata[1]}"
             "<br>adjusted Rand index %{y:.3f}<extra></extra>",
         )
     finished(drawn, "Agreement of each experiment with the best fit", theme, height=340)
     lowest = min((entry.adjusted_rand_index for entry in entries), default=0.0)
-    drawn.update_yaxes(title_text="adjusted Rand index", range=[min(0.0, lowest - 0.05), 1.05])
+    drawn.update_yaxes(title_text="adjusted Rand index", range=[min(0.0, lowest - 0.05), 1.12])
     order = [str(entry.experiment) for entry in entries]
     drawn.update_xaxes(title_text="experiment", type="category", showgrid=False)
     drawn.update_xaxes(categoryorder="array", categoryarray=order)
@@ -72,7 +76,7 @@ def ks_sentence(ks: Sequence[int], best: int) -> str:
     if len(ks) < 2:
         return ""
     if len(set(ks)) == 1:
-        return f"All {len(ks)} experiments say {best}."
+        return f"{'Both' if len(ks) == 2 else f'All {len(ks)}'} experiments say K = {best}."
     agreeing = sum(k == best for k in ks)
     say = "says" if agreeing == 1 else "say"
     return (

@@ -110,8 +110,9 @@ def plain_words(job: job_pb2.Job, report: report_pb2.Report) -> str:
     sizes = sorted(report.best.result.counts)
     name = covariance_name(report.best.covariance)
     scaled = " in scaled data" if job.spec.scale and name.startswith("spher") else ""
+    each = f"{sizes[0]:,} rows each" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,} rows"
     return (
-        f"Your {rows} fall into {counted(report.best.k, 'group')} of {sizes[0]:,} to {sizes[-1]:,} rows; "
+        f"Your {rows} fall into {counted(report.best.k, 'group')} of {each}; "
         f"{name} means {_MEANS[name]}{scaled}."
     )
 

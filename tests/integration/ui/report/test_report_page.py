@@ -41,7 +41,7 @@ def test_it_recommends_and_warns(page: AppTest) -> None:
     assert page.header[0].value.startswith("3 clusters, ")
     said = words(page)
     assert "Your 149 rows fall into 3 groups of 49 to 50 rows; " in said
-    assert "All 2 experiments say 3." in said
+    assert "Both experiments say K = 3." in said
     assert "149 rows, 3 columns" in said
     assert "1 of 150 rows was left out" in said
     for name in ("full-tied", "diag-tied", "spher-tied", "full-untied", "diag-untied", "spher-untied"):

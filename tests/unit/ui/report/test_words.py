@@ -115,7 +115,7 @@ def test_experiments_that_disagree_on_k_are_told_of() -> None:
         "The 10 experiments do not agree on the number of clusters: "
         "their best K is 5 to 10, and 2 of 10 say 9."
     )
-    assert agreement.ks_sentence([3, 3], 3) == "All 2 experiments say 3."
+    assert agreement.ks_sentence([3, 3], 3) == "Both experiments say K = 3."
     assert agreement.ks_sentence([3], 3) == ""
 
 
