@@ -8,7 +8,7 @@ from kmeans.v1 import dataset_pb2
 
 from ui.report.palette import DIVERGING
 from ui.report.theme import Theme, finished
-from ui.report.wording import name_angle, name_height, plot_text
+from ui.report.wording import name_angle, name_height, plot_text, tick_names
 
 __all__ = ["figure"]
 
@@ -44,7 +44,10 @@ def figure(correlation: dataset_pb2.Correlation, *, theme: Theme = "light") -> g
             colorbar={
                 "title": {"text": "r"},
                 "thickness": 12,
-                "len": 0.9,
+                "len": 240,
+                "lenmode": "pixels",
+                "y": 1,
+                "yanchor": "top",
                 "outlinewidth": 0,
                 "tickvals": [-1, -0.5, 0, 0.5, 1],
             },
@@ -57,8 +60,15 @@ def figure(correlation: dataset_pb2.Correlation, *, theme: Theme = "light") -> g
         theme,
         height=max(320, min(760, 120 + 42 * c)) + name_height(names),
     )
-    ticks = {"tickvals": list(range(c)), "ticktext": names, "showgrid": False, "showline": False}
+    ticks = {
+        "tickvals": list(range(c)),
+        "ticktext": tick_names(correlation.columns),
+        "showgrid": False,
+        "showline": False,
+    }
     shown = ticks if c <= _MAX_TICKS else {"showticklabels": False, "showgrid": False, "showline": False}
     drawn.update_xaxes(**shown, constrain="domain", tickangle=name_angle(names))
-    drawn.update_yaxes(**shown, autorange="reversed", scaleanchor="x", constrain="domain")
+    drawn.update_yaxes(
+        **shown, autorange="reversed", scaleanchor="x", constrain="domain", constraintoward="top"
+    )
     return drawn

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ui.report.palette import DIVERGING
 from ui.report.theme import Theme, finished
-from ui.report.wording import cluster_name, name_angle, name_height, number, plot_text, share
+from ui.report.wording import cluster_name, name_angle, name_height, number, plot_text, share, tick_names
 
 __all__ = ["Profile", "differences", "figure", "most_distinctive", "profiles"]
 
@@ -154,7 +154,10 @@ def figure(
         height=max(220, min(900, 130 + 34 * len(clusters))) + name_height(names),
     )
     drawn.update_xaxes(
-        tickvals=list(range(len(names))), ticktext=names, tickangle=name_angle(names), showgrid=False
+        tickvals=list(range(len(names))),
+        ticktext=tick_names(columns),
+        tickangle=name_angle(names),
+        showgrid=False,
     )
     labels = [cluster_name(cluster.label) for cluster in clusters]
     drawn.update_yaxes(

@@ -15,9 +15,11 @@ __all__ = [
     "share",
     "shortened",
     "squeezed",
+    "tick_names",
 ]
 
 MAX_NAME_CHARACTERS = 40
+_TICK_CHARACTERS = 26
 # Of a line of small print, less the room between names, on the narrowest page.
 _LINE_CHARACTERS = 70
 
@@ -43,6 +45,11 @@ def squeezed(text: str, max_characters: int) -> str:
     return f"{line[: max_characters - 1 - end]}…{line[-end:]}"
 
 
+def tick_names(names: Sequence[str]) -> list[str]:
+    """Names of columns beside the cells of a heat map, word for word or cut in their middle."""
+    return [plot_text(squeezed(name, _TICK_CHARACTERS)) for name in names]
+
+
 def name_angle(names: Sequence[str]) -> int:
     """How the names of columns stand below a plot as wide as a page: in a line, or upright."""
     return 0 if sum(map(len, names)) <= _LINE_CHARACTERS else -90
@@ -51,7 +58,7 @@ def name_angle(names: Sequence[str]) -> int:
 def name_height(names: Sequence[str]) -> int:
     """The height in pixels that names below a plot need beyond that of a line."""
     longest = max(map(len, names), default=0)
-    return 0 if name_angle(names) == 0 else round(6.6 * min(longest, MAX_NAME_CHARACTERS))
+    return 0 if name_angle(names) == 0 else round(6.6 * min(longest, _TICK_CHARACTERS))
 
 
 def cluster_name(label: int) -> str:
