@@ -55,7 +55,10 @@ def measure(deployment: Deployment, tasks: int, seconds: float) -> list[Row]:
         Row("tasks done meanwhile", f"{len(ended):,}", note=f"in {seconds:g} s"),
         _growth(
             "working on one task",
-            [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(ended)],
+            [
+                (later - earlier).total_seconds()
+                for earlier, later in itertools.pairwise(ended[: _busy(queued)])
+            ],
         ),
         *_memory("queueing", queueing),
         *_memory("working", working),
@@ -78,6 +81,11 @@ def _ended_at(database: Database[dict[str, Any]], names: Sequence[str]) -> list[
     blocks = database["blocks"].find({"job_id": {"$in": ids}, "of_parts": False}, {"tasks.ended_at": True})
     ended = (task["ended_at"] for block in blocks for task in block["tasks"])
     return sorted(at for at in ended if at is not None)
+
+
+def _busy(queued: int) -> int:
+    """How many tasks end while every worker has enough to do: at the very end they wait for the last jobs."""
+    return queued * 9 // 10
 
 
 def _growth(what: str, seconds: Sequence[float]) -> Row:
