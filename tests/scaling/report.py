@@ -14,7 +14,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "scaling.md"
 # Most workers, and the site.
 CASES: tuple[tuple[int, Site], ...] = tuple(
     (most, Site(store_results_per_second=results))
-    for results in (200.0, 2_000.0, 20_000.0)
+    for results in (75.0, 2_000.0, 20_000.0)
     for most in (10, 1_000, 10_000)
 )
 

@@ -38,7 +38,7 @@ class Site:
     slots: int = 2
     start_seconds: float = 30.0
     bundle_seconds: float = 1.5
-    store_results_per_second: float = 200.0
+    store_results_per_second: float = 75.0
     broker_bundles_per_second: float = 6_300.0
 
     @property
