@@ -45,7 +45,7 @@ class Instruments:
         # The front door
         self.rpcs = self._counter("rpcs", "Calls that ended, by method and status code.", "method", "code")
         self.rpc_seconds = self._histogram(
-            "rpc_duration_seconds", "From a call's arrival to its end.", _CALL_SECONDS, "method"
+            "rpc_duration_seconds", "From a call's arrival to its end.", _CALL_SECONDS, "method", "code"
         )
         self.rpcs_in_flight = self._gauge(
             "rpcs_in_flight", "Calls under way; of JobService/WatchJob: the watch streams.", "method"

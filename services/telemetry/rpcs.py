@@ -140,7 +140,9 @@ class _Call:
         code = self._code()
         self._instruments.rpcs_in_flight.labels(self._method).dec()
         self._instruments.rpcs.labels(self._method, code.name).inc()
-        self._instruments.rpc_seconds.labels(self._method).observe(time.perf_counter() - self._began)
+        self._instruments.rpc_seconds.labels(self._method, code.name).observe(
+            time.perf_counter() - self._began
+        )
         self.span.set_attribute("rpc.grpc.status_code", code.value[0])
         if code is not grpc.StatusCode.OK:
             self.span.set_status(Status(StatusCode.ERROR, code.name))

@@ -56,7 +56,8 @@ def test_a_job_is_told_by_all_three_services(embedded: Observed) -> None:
     assert value(gateway, "kmeans_datasets_created_total") == 1
     assert value(gateway, "kmeans_uploaded_bytes_total") > 1000
     assert value(gateway, "kmeans_rpcs_total", method="JobService/CreateJob", code="OK") == 1
-    assert value(gateway, "kmeans_rpc_duration_seconds_count", method="DatasetService/UploadDataset") == 1
+    upload = {"method": "DatasetService/UploadDataset", "code": "OK"}
+    assert value(gateway, "kmeans_rpc_duration_seconds_count", **upload) == 1
     assert value(scheduler, "kmeans_jobs_ended_total", state="succeeded") == 1
     assert value(scheduler, "kmeans_sweeping") == 1
     bundles = value(scheduler, "kmeans_bundles_published_total")
