@@ -14,13 +14,12 @@ from services.core.jobs import Job, JobState
 from services.core.planning import MAX_BUNDLE_TASKS, plan_parts
 from services.core.ports import Store, TaskQueue
 from services.core.settings import Settings
-from services.core.tasks import TaskCounts, TaskState
+from services.core.tasks import TaskCounts
 from services.scheduler.window import (
     JobCosts,
-    bundles_of,
     choose_bundles,
     free_bundles,
-    has_lost_nothing,
+    is_crowded,
     job_costs,
     lost_before,
     turn_bundles,
@@ -44,8 +43,7 @@ class Turn(Enum):
 class Dispatcher:
     """Gives jobs their turns. What it decides on is read from the store and the queue at that moment.
 
-    But for one thing: whether the queue has lost bundles is asked of all jobs together, and each is looked at
-    in its own turn. A scheduler that knows few of them takes less for lost; the one that sweeps knows all.
+    But for one thing: how many jobs there are, which share the queue, is how many had a turn lately.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class Dispatcher:
         self._clock = clock
         self._holder_id = holder_id
         self._queue_started_at = None if queue.is_shared else clock()
-        self._unbegun: dict[str, tuple[int, datetime]] = {}
+        self._seen: dict[str, datetime] = {}
         self._logger = structlog.get_logger("scheduler")
 
     def advance(self, job_id: str) -> Turn:
@@ -72,7 +70,6 @@ class Dispatcher:
         Raises:
             StoreUnavailable, QueueUnavailable: the turn is to be repeated later.
         """
-        self._unbegun.pop(job_id, None)
         try:
             job = self._store.get_job(job_id)
             if job.state is JobState.PENDING:
@@ -111,9 +108,9 @@ class Dispatcher:
         if not counts.unfinished:
             return self._close(job)
         slots = self._queue.slots()
-        outstanding, cutoff = self._outstanding(job, counts)
+        cutoff = self._lost_before(job, slots)
         # A look without the lease first: most events of a busy job find its window full.
-        if not self._free(job, counts, slots, outstanding):
+        if not self._free(job, counts, slots, cutoff):
             return Turn.SETTLED
         lease = f"publish:{job.id}"
         now = self._clock()
@@ -125,17 +122,17 @@ class Dispatcher:
         finally:
             self._release(lease)
 
-    def _free(self, job: Job, counts: TaskCounts, slots: int, outstanding: int) -> int:
+    def _free(self, job: Job, counts: TaskCounts, slots: int, cutoff: datetime) -> int:
         return free_bundles(
             self._costs(job),
             slots=slots,
             ended=counts.total - counts.unfinished,
-            outstanding=outstanding,
+            outstanding=self._store.count_outstanding(job.id, cutoff),
         )
 
     def _publish(self, job: Job, counts: TaskCounts, slots: int, cutoff: datetime) -> Turn:
         # Again, for what another scheduler published meanwhile; what has ended only guides the estimate.
-        free = self._free(job, counts, slots, self._store.count_outstanding(job.id, cutoff))
+        free = self._free(job, counts, slots, cutoff)
         count = turn_bundles(free, slots)
         if not count:
             return Turn.SETTLED
@@ -169,22 +166,17 @@ class Dispatcher:
             # Not worth failing the turn for: the lease ends by itself.
             self._logger.warning("lease not released", lease=lease, error=str(error))
 
-    def _outstanding(self, job: Job, counts: TaskCounts) -> tuple[int, datetime]:
-        """How many tasks and parts of a job are out, and before when what is lost of it was published."""
+    def _lost_before(self, job: Job, slots: int) -> datetime:
+        """Before when what is lost of a job was published."""
         now = self._clock()
-        began = self._queue_started_at or _LONG_AGO
-        published = self._store.count_outstanding(job.id, began)
-        running = counts[TaskState.RUNNING]
-        before = counts.total - counts.unfinished + running
-        unbegun = bundles_of(self._costs(job), before=before, count=max(0, published - running))
-        self._unbegun[job.id] = (unbegun, now)
         republish_seconds = self._settings.republish_seconds
         cutoff = lost_before(now, republish_seconds, queue_started_at=self._queue_started_at)
-        # What is younger than that cannot be lost, and without it the queue need not be asked.
-        if not unbegun or cutoff <= job.created_at:
-            return published, began
         # Every unfinished job is looked at in each sweep: one that was not seen for so long has ended.
-        fresh = (bundles for bundles, seen_at in self._unbegun.values() if seen_at >= cutoff)
-        if has_lost_nothing(self._queue.waiting_bundles(), fresh):
-            return published, began
-        return self._store.count_outstanding(job.id, cutoff), cutoff
+        self._seen = {each: at for each, at in self._seen.items() if at >= cutoff} | {job.id: now}
+        began = self._queue_started_at or _LONG_AGO
+        # What is younger than that cannot be lost; where nothing is older, the queue need not be asked.
+        if cutoff <= max(began, job.created_at) or self._store.count_outstanding(
+            job.id, began
+        ) == self._store.count_outstanding(job.id, cutoff):
+            return cutoff
+        return began if is_crowded(self._queue.waiting_bundles(), slots, len(self._seen)) else cutoff

@@ -26,7 +26,7 @@ __all__ = [
     "bundles_of",
     "choose_bundles",
     "free_bundles",
-    "has_lost_nothing",
+    "is_crowded",
     "job_costs",
     "lost_before",
     "turn_bundles",
@@ -105,16 +105,14 @@ def lost_before(
     return cutoff if queue_started_at is None else max(cutoff, queue_started_at)
 
 
-def has_lost_nothing(waiting: int, unbegun: Iterable[int]) -> bool:
-    """Whether a queue in which so many bundles wait still holds all that were published and not begun.
+def is_crowded(waiting: int, slots: int, jobs: int) -> bool:
+    """Whether so many bundles wait in the queue that copies would only make the line longer.
 
-    Then they wait for workers, however long, and copies of them would only make the line longer. A copy in
-    the queue may pass for a bundle that was lost, until it has come to its turn.
-
-    Args:
-        unbegun: bundles of each job that are published and none of whose tasks runs or has ended.
+    Of each job a window is out at most. Where twice as many wait, they wait for workers, however long, and
+    nothing is published again until some of them were taken. With fewer, a copy too many is harmless, and one
+    too few would be a bundle that was lost for good.
     """
-    return waiting >= sum(unbegun)
+    return waiting >= 2 * jobs * publish_window(slots)
 
 
 def bundles_of(costs: JobCosts, *, before: int, count: int) -> int:

@@ -15,7 +15,7 @@ from services.core.covariance import Covariance
 from services.core.datasets import table_key
 from services.core.errors import ObjectsUnavailable
 from services.core.jobs import JobState
-from services.core.planning import plan_tasks
+from services.core.planning import plan_tasks, publish_window
 from services.core.tasks import TaskState
 from services.worker.fitting import fit_task
 from services.worker.matrices import MatrixKey, open_matrix
@@ -106,7 +106,7 @@ def test_a_shared_queue_is_given_time_before_its_bundles_count_as_lost(service: 
     assert service.queue.published == published * 2
 
 
-def test_bundles_that_wait_for_a_worker_are_not_published_again(service: Any) -> None:
+def test_bundles_that_wait_for_a_worker_are_published_again_but_a_few_times(service: Any) -> None:
     service.queue.shared = True
     for job_id in ("j1", "j2", "j3"):
         service.submit(job_id, max_k=4, covariances=tuple(Covariance))
@@ -118,11 +118,35 @@ def test_bundles_that_wait_for_a_worker_are_not_published_again(service: Any) ->
     for _ in range(20):
         service.clock.move(service.settings.republish_seconds)
         scheduler.sweep()
-    assert service.queue.waiting_bundles() == waiting
+    # Two windows of each job, and what one turn adds, however long it takes.
+    assert service.queue.waiting_bundles() <= 3 * (2 * publish_window(service.queue.slots()) + waiting)
     with service.worker():
         for job_id in ("j1", "j2", "j3"):
             assert service.until_ended(job_id, scheduler).state is JobState.SUCCEEDED
             assert all(task.attempts == 1 for task in service.tasks(job_id))
+
+
+def test_the_last_part_of_a_task_is_published_again_when_its_bundle_was_lost(service: Any) -> None:
+    service.queue.shared = True
+    service.settings = service.settings.model_copy(update={"part_seconds": 1e-6})
+    job = service.submit(max_k=2, n_experiments=1, covariances=(Covariance.FULL_UNTIED,), n_init=4)
+    scheduler = service.scheduler()
+    while scheduler.handle_events():
+        pass
+    parts = [key for bundle in service.queue.published for key in bundle.keys]
+    assert all(key.is_part for key in parts)
+    last = {key.whole: key for key in parts}
+    # All others have ended: their tasks are RUNNING, though nothing of them runs.
+    lose_all_bundles(service)
+    rest = tuple(key for key in parts if last[key.whole] != key)
+    service.store.claim_tasks(rest, "a", service.clock() + timedelta(seconds=60), service.clock())
+    matrix = open_matrix(service.objects, MatrixKey.of(job.spec))
+    service.store.finish_tasks(
+        "a", [fit_task(matrix, job.spec, key, fit=ckernel.fit) for key in rest], service.clock()
+    )
+    service.clock.move(2 * service.settings.republish_seconds)
+    scheduler.sweep()
+    assert service.run(scheduler=scheduler).state is JobState.SUCCEEDED
 
 
 def test_what_one_job_has_lost_is_published_again_beside_what_waits_of_others(service: Any) -> None:

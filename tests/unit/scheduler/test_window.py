@@ -14,7 +14,7 @@ from services.scheduler.window import (
     bundles_of,
     choose_bundles,
     free_bundles,
-    has_lost_nothing,
+    is_crowded,
     job_costs,
     lost_before,
     turn_bundles,
@@ -103,19 +103,18 @@ def test_parts_take_their_places_in_the_window() -> None:
 @pytest.mark.parametrize("bundles", [1, 3, 16])
 def test_so_many_tasks_are_about_so_many_bundles(bundles: int) -> None:
     count = outstanding_tasks(bundles)
-    # Never more than there are: a queue that holds them all would seem to have lost some.
     assert 0.7 * bundles <= bundles_of(COSTS, before=0, count=count) <= bundles
     assert bundles_of(COSTS, before=300, count=0) == 0
 
 
 @pytest.mark.parametrize(
-    ("waiting", "unbegun", "answer"),
-    [(0, [], True), (0, [1], False), (5, [3, 2], True), (4, [3, 2], False), (9, [3, 2], True)],
+    ("waiting", "slots", "jobs", "answer"),
+    [(0, 0, 1, False), (7, 0, 1, False), (8, 0, 1, True), (15, 2, 2, False), (16, 2, 2, True)],
 )
-def test_a_queue_that_holds_all_that_is_unbegun_has_lost_nothing(
-    waiting: int, unbegun: list[int], answer: bool
+def test_a_queue_with_two_windows_of_every_job_in_it_gets_no_copies(
+    waiting: int, slots: int, jobs: int, answer: bool
 ) -> None:
-    assert has_lost_nothing(waiting, unbegun) is answer
+    assert is_crowded(waiting, slots, jobs) is answer
 
 
 def test_published_tasks_are_lost_after_a_while() -> None:
