@@ -7,6 +7,7 @@ from datetime import timedelta
 import structlog
 
 from services.core.clock import Clock
+from services.core.errors import Unavailable
 from services.core.ports import DeadBundle, Store, TaskQueue
 from services.core.settings import Settings
 
@@ -63,7 +64,13 @@ class Sweep:
     def _tell_of_dead_bundles(self) -> None:
         """Those that the store has not heard of are kept, here and in the queue, until it has."""
         while self._dead:
-            self._fail(self._dead[0])
+            try:
+                self._fail(self._dead[0])
+            except Unavailable:
+                raise
+            except Exception:
+                # Of a damaged job, say: kept, it would keep this scheduler from all others for good.
+                self._logger.exception("dead bundle not told of", job_id=self._dead[0].bundle.job_id)
             # At once: one that came again much later would undo what a user has retried meanwhile.
             self._queue.forget_dead_bundle(self._dead.pop(0))
 

@@ -82,7 +82,9 @@ class BundleRunner:
         """
         bundle = delivery.bundle
         # Claimed only once inside: a lease would run, and a death count, while the bundle waits.
-        with self._gate.enter(alone=bundle.alone) as may_run:
+        # A single task that comes again may be a suspect whose publisher knew nothing of `alone`.
+        alone = bundle.alone or (delivery.redelivered and len(bundle.keys) == 1)
+        with self._gate.enter(alone=alone) as may_run:
             if not may_run or self._stopping.is_set():
                 delivery.requeue()
                 return
@@ -124,7 +126,7 @@ class BundleRunner:
 
     def _to_claim(self, delivery: BundleDelivery) -> tuple[TaskKey, ...]:
         bundle = delivery.bundle
-        if bundle.alone or not delivery.redelivered:
+        if bundle.alone or not delivery.redelivered or len(bundle.keys) == 1:
             return bundle.keys
         # The worker that had it may have died of one of its tasks: those are published anew, each alone.
         suspects = frozenset(self._store.suspect_tasks(bundle.job_id))
@@ -149,6 +151,10 @@ class BundleRunner:
             self._logger.exception("bundle failed")
             self._release(claim)
             delivery.reject(_sentence(error))
+            return
+        if claim.is_lost and self._stopping.is_set():
+            # Its tasks were handed back: acknowledged, they would wait until they count as lost.
+            delivery.requeue()
             return
         if fitted < len(keys) and not claim.is_lost:
             self._release(claim)
@@ -248,6 +254,9 @@ class BundleRunner:
             self._store.release_tasks(claim.attempt_id, self._clock())
         except Unavailable as error:
             self._logger.warning("claim not released; its lease ends by itself", error=str(error))
+        except Exception:
+            # The delivery has to be settled all the same.
+            self._logger.exception("claim not released; its lease ends by itself")
 
     def _announce(self, job_id: str) -> None:
         try:

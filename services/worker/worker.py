@@ -118,7 +118,7 @@ class Worker:
         self._stopping.set()
         self._gate.close()
         deadline = time.monotonic() + grace_seconds
-        if self._consumer is not None and not self._keeper.active():
+        if self._consumer is not None and self._gate.is_empty:
             # Nothing runs: wake the slots instead of waiting for their receive to time out.
             self._consumer.close()
         for thread in self._threads:
