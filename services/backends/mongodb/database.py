@@ -59,6 +59,7 @@ _MAJORITY = WriteConcern("majority", j=True, wtimeout=20_000)
 _GIVE_UP_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS = 0.01  # about what a change takes
 _LONGEST_PAUSE_SECONDS = 0.1  # short: who came first shall not be the one who waits longest
+_END_SECONDS = 2.0  # for the end of a transaction, whoever waits for it
 _N_TURNS = 64
 _INTERRUPTED = 11601  # by killSessions
 
@@ -146,7 +147,7 @@ class Database:
     @contextmanager
     def calls(self, expected: type[PyMongoError] | tuple[()] = ()) -> Iterator[Collections]:
         """The collections, for single statements; failures of the driver but the expected are translated."""
-        with self._translated(expected):
+        with self._translated(expected), _within_deadline():
             yield self._collections
 
     def change(
@@ -191,15 +192,17 @@ class Database:
         failures = 0
         while True:
             suspicion.look()
-            with self._client.start_session() as session, self._writers.changing(session):
-                session.start_transaction(ReadConcern("snapshot"), _MAJORITY, ReadPreference.PRIMARY)
-                transaction = Transaction(self._collections, session)
+            with self._session() as session:
                 try:
-                    result = body(transaction)
+                    with _within_deadline(), self._writers.changing(session):
+                        session.start_transaction(ReadConcern("snapshot"), _MAJORITY, ReadPreference.PRIMARY)
+                        transaction = Transaction(self._collections, session)
+                        result = body(transaction)
                     if transaction.is_undone:
-                        session.abort_transaction()
                         return result, set()
-                    self._commit(session, deadline)
+                    # A commit that was not sent for want of time would leave the job locked.
+                    with _within_deadline(_END_SECONDS):
+                        self._commit(session, deadline)
                     return result, transaction.changed_jobs
                 except PyMongoError as error:
                     if not _may_begin_anew(error) or self._closed.is_set():
@@ -210,6 +213,16 @@ class Database:
                         raise
             # Outside of the session, which aborts what is left of the transaction when it ends.
             self._closed.wait(pause)
+
+    @contextmanager
+    def _session(self) -> Iterator[ClientSession]:
+        session = self._client.start_session()
+        try:
+            yield session
+        finally:
+            # In a time of its own: an abort that was not sent, too, leaves the job locked.
+            with pymongo.timeout(_END_SECONDS):
+                session.end_session()
 
     def _progress(self, token: str) -> tuple[object, ...]:
         """What every change raises of the job, the dataset or the owner that a token names."""
@@ -261,8 +274,7 @@ class Database:
         if self._closed.is_set():
             raise closed_store()
         try:
-            with _within_deadline():
-                yield
+            yield
         except expected:
             raise
         except URL_ERRORS as error:
@@ -274,14 +286,14 @@ class Database:
             raise translate(error, self.where) from error
 
 
-def _within_deadline() -> AbstractContextManager[None]:
-    """No statement is waited for longer than whoever asked will."""
+def _within_deadline(at_least: float = 0.001) -> AbstractContextManager[None]:
+    """No statement is waited for longer than whoever asked will, or than `at_least` seconds."""
     left = seconds_left()
     # In place of the socket's limit, which is shorter than what a patient client allows.
     if left is None or left > _SOCKET_SECONDS:
         return nullcontext()
-    # Not 0, which the driver takes for no limit at all.
-    return pymongo.timeout(max(left, 0.001))
+    # Never 0, which the driver takes for no limit at all.
+    return pymongo.timeout(max(left, at_least))
 
 
 def _may_begin_anew(error: PyMongoError) -> bool:

@@ -13,8 +13,12 @@ from pymongo.errors import OperationFailure
 
 from services.backends.mongodb import MongoStore
 from services.backends.mongodb.database import Transaction
+from services.backends.mongodb.writers import Writers
+from services.core.deadline import seconds_left, set_deadline
+from services.core.errors import StoreUnavailable
 from services.core.tasks import TaskState
 from tests.contract.samples import LATER, NOW, claim, done, start_job
+from tests.integration.jobs.conftest import until
 from tests.integration.mongodb.test_models import middling_model
 
 Documents = Database[dict[str, Any]]
@@ -120,3 +124,28 @@ def test_a_commit_that_was_interrupted_is_asked_for_again(
     assert store.finish_tasks("a", outcomes, NOW) == keys
     for number, key in enumerate(keys):
         assert store.get_model(key).to_bytes() == middling_model(number).to_bytes()
+
+
+def test_a_deadline_that_passes_amid_a_change_leaves_nothing_locked(
+    open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient, other = open_store(), open_store()
+    _, keys = start_job(impatient, 2)
+    next_revision = Transaction.next_revision
+
+    def overstay(transaction: Transaction, job_id: str) -> int | None:
+        revision = next_revision(transaction, job_id)
+        until(lambda: seconds_left() == 0)
+        return revision
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Transaction, "next_revision", overstay)
+        set_deadline(1.0)
+        try:
+            with pytest.raises(StoreUnavailable):
+                claim(impatient, keys, "a")
+        finally:
+            set_deadline(None)
+    # Not by taking the other for dead, as whoever waits for long does.
+    monkeypatch.setattr(Writers, "end_silent", lambda *arguments: pytest.fail("it had to be ended"))
+    assert claim(other, keys, "b") == keys
