@@ -40,7 +40,13 @@ class AnonymousInterceptor(grpc.ServerInterceptor):
         """
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="anonymous")
         # One thread is always free to look who comes next.
-        self._patience = Patience(idle_seconds, 1, n_waiting=threads - 1)
+        self._patience = Patience(
+            idle_seconds,
+            1,
+            n_waiting=threads - 1,
+            # Half a second for each of a thousand silent calls would be minutes for an honest one behind.
+            is_crowded=lambda: self._pool._work_queue.qsize() > threads,
+        )
 
     def intercept_service(
         self,

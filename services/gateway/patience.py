@@ -27,6 +27,7 @@ DEFAULT_IDLE_SECONDS = 60.0
 _TAKING_FACTOR = 10.0
 _LOOK_SECONDS = 1.0
 _LEAST_SECONDS = 0.5
+_CROWD_SECONDS = 0.05
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +49,7 @@ class Patience:
         n_readers: int = 32,
         *,
         n_waiting: int | None = None,
+        is_crowded: Callable[[], bool] = lambda: False,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wait `idle_seconds` for a message of a client, and ten times as long for it to take one.
@@ -57,12 +59,14 @@ class Patience:
             n_readers: how many streams of requests are read at once.
             n_waiting: how many calls wait in `only` and `taken` at once; of more, the one whose time would be
                 up first is ended, but none before it has had half a second.
+            is_crowded: whether so many calls are in line that none of them may have half a second.
             seconds: a clock that never goes back.
         """
         self._idle_seconds = idle_seconds
         self._look_seconds = min(_LOOK_SECONDS, idle_seconds / 4)
         self._seconds = seconds
         self._n_waiting = n_waiting
+        self._is_crowded = is_crowded
         self._readers = ThreadPoolExecutor(n_readers, thread_name_prefix="read")
         self._lock = threading.Lock()
         self._one_less = threading.Condition(self._lock)
@@ -160,10 +164,10 @@ class Patience:
             (key, first), waits = min(firsts, key=lambda first: first[0][1].end)
             # Of many calls that come at once the messages are still on their way.
             left = first.since + _LEAST_SECONDS - self._seconds()
-            if left <= 0:
+            if left <= 0 or self._is_crowded():
                 del waits[key]
                 return first.context
-            self._one_less.wait(left)
+            self._one_less.wait(min(left, _CROWD_SECONDS))
         return None
 
     def _watch(self) -> None:
