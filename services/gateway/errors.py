@@ -2,6 +2,7 @@
 
 ServiceError
 ├── CallEnded       the client went away or its deadline passed while we worked for it
+├── DeadlinePassed  no server answered within the time that the client gave
 └── CallIdle        the client sent nothing for too long
 """
 
@@ -12,7 +13,7 @@ from typing import ClassVar
 
 from services.core.errors import FieldViolation, InvalidInput, ServiceError
 
-__all__ = ["CallEnded", "CallIdle", "invalid_field"]
+__all__ = ["CallEnded", "CallIdle", "DeadlinePassed", "invalid_field"]
 
 
 @dataclass(eq=False)
@@ -20,6 +21,13 @@ class CallEnded(ServiceError):
     """Nobody waits for the answer any more; what was begun for it is undone."""
 
     default_reason: ClassVar[str] = "CALL_ENDED"
+
+
+@dataclass(eq=False)
+class DeadlinePassed(ServiceError):
+    """The time that the client gave was up before a server had answered."""
+
+    default_reason: ClassVar[str] = "DEADLINE_PASSED"
 
 
 @dataclass(eq=False)

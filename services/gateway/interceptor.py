@@ -13,9 +13,10 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from services.core.deadline import set_deadline
-from services.core.errors import InvalidInput, ServiceError
+from services.core.deadline import seconds_left, set_deadline
+from services.core.errors import InvalidInput, ServiceError, Unavailable
 from services.gateway.authentication import Authentication, Caller
+from services.gateway.errors import DeadlinePassed
 from services.gateway.patience import Patience
 from services.gateway.requests import readable, tolerant
 from services.gateway.slots import Slots
@@ -152,6 +153,8 @@ class ErrorInterceptor(grpc.ServerInterceptor):
 
 
 def _abort(method: str, error: Exception, context: grpc.ServicerContext, begun: float) -> NoReturn:
+    if isinstance(error, Unavailable) and seconds_left() == 0:
+        error = DeadlinePassed("The deadline of the call passed before a server had answered.")
     if isinstance(error, ServiceError):
         _log.info(
             "call refused",

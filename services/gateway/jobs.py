@@ -243,7 +243,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         check = partial(check_still_wanted, context)
         with self._transfers.take(owner_of(context)):
             job, key = self._labelled(request, context)
-            with self._memory.hold(job.owner, label_bytes(_row_count(job)), check):
+            row_count = _row_count(job) if chosen is None else len(chosen)
+            with self._memory.hold(job.owner, label_bytes(row_count), check):
                 yield from self._labels.runs(job, key, check, chosen)
 
     def ExportLabels(

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.core import errors
 from services.core.errors import InvalidInput, LimitExceeded, ServiceError
-from services.gateway.errors import CallEnded, CallIdle
+from services.gateway.errors import CallEnded, CallIdle, DeadlinePassed
 
 __all__ = ["CODES", "DOMAIN", "code_of", "status_of"]
 
@@ -34,6 +34,7 @@ CODES: Mapping[type[ServiceError], grpc.StatusCode] = {
     errors.QueueUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.ObjectsUnavailable: grpc.StatusCode.UNAVAILABLE,
     CallEnded: grpc.StatusCode.CANCELLED,
+    DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     CallIdle: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.trace import SpanKind
 
+from services.core.deadline import seconds_left
 from services.core.errors import Unavailable
 from services.telemetry.instruments import Instruments
 from services.telemetry.labels import OPERATIONS
@@ -56,7 +57,9 @@ def _timed(call: _Call, backend: str, operation: str, instruments: Instruments, 
             with tracing.within(name, SpanKind.CLIENT):
                 return call(*arguments, **options)
         except Unavailable:
-            failures.inc()
+            # Where whoever asked had no more time, it is no failure of the server's.
+            if seconds_left() != 0:
+                failures.inc()
             raise
         finally:
             instruments.call_seconds.labels(backend, operation).observe(time.perf_counter() - began)
