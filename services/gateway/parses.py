@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -28,8 +29,8 @@ class Parses:
     def __init__(self, max_rows: int) -> None:
         """Accept tables of at most `max_rows` data rows."""
         self._max_rows = max_rows
-        self._texts = threading.Semaphore(_TEXTS)
-        self._parquets = threading.Semaphore(_PARQUETS)
+        self._texts = _Places(_TEXTS)
+        self._parquets = _Places(_PARQUETS)
 
     def parse(
         self,
@@ -41,7 +42,7 @@ class Parses:
     ) -> ParsedTable:
         """Do what `parse_table` does, when its turn comes; `check_still_wanted` ends the waiting, too."""
         if not is_parquet(source):
-            with _turn(self._texts, check_still_wanted):
+            with self._texts.take(check_still_wanted):
                 return parse_table(
                     source,
                     display_name,
@@ -50,7 +51,7 @@ class Parses:
                     max_rows=self._max_rows,
                     check_still_wanted=check_still_wanted,
                 )
-        with _turn(self._parquets, check_still_wanted):
+        with self._parquets.take(check_still_wanted):
             copy = destination.with_name("upload.parquet")
             _copy(source, copy, check_still_wanted)
             return parse_apart(
@@ -63,14 +64,38 @@ class Parses:
             )
 
 
-@contextmanager
-def _turn(places: threading.Semaphore, check_still_wanted: Callable[[], None]) -> Iterator[None]:
-    while not places.acquire(timeout=_PATIENCE_SECONDS):
-        check_still_wanted()
-    try:
-        yield
-    finally:
-        places.release()
+class _Places:
+    """So many places, and a line of those who wait for one: who came first is let in first."""
+
+    def __init__(self, count: int) -> None:
+        """All are free."""
+        self._lock = threading.Lock()
+        self._free = count
+        self._line: deque[threading.Event] = deque()
+
+    @contextmanager
+    def take(self, check_still_wanted: Callable[[], None]) -> Iterator[None]:
+        """Hold a place; `check_still_wanted` is called while waiting for it, and ends that by raising."""
+        ticket = threading.Event()
+        with self._lock:
+            self._line.append(ticket)
+            self._let_in()
+        try:
+            while not ticket.wait(_PATIENCE_SECONDS):
+                check_still_wanted()
+            yield
+        finally:
+            with self._lock:
+                if ticket.is_set():  # it may have been let in just as it gave up
+                    self._free += 1
+                else:
+                    self._line.remove(ticket)
+                self._let_in()
+
+    def _let_in(self) -> None:
+        while self._free and self._line:
+            self._free -= 1
+            self._line.popleft().set()
 
 
 def _copy(source: BinaryIO, destination: Path, check_still_wanted: Callable[[], None]) -> None:
