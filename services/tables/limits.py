@@ -13,6 +13,7 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "MAX_TEXT_VALUE_CHARACTERS",
     "READER_BYTES",
+    "READER_SECONDS",
     "ROW_GROUP_BYTES",
 ]
 
@@ -31,6 +32,9 @@ BLOCK_BYTES = 2 << 20
 # Data of the process that reads a Parquet file. 256 columns with a dictionary and a page of 1 MiB each, as
 # many programs write them, take 0.8 GiB.
 READER_BYTES = 1 << 30
+
+# Processor time of that process. 2^29 numbers take 140 s a pass, 4 GiB of numbers written as text 300 s.
+READER_SECONDS = 600
 
 # Parsed cells kept in memory before they are written as one row group.
 ROW_GROUP_BYTES = 16 << 20

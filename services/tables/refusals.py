@@ -17,7 +17,8 @@ class Reason(StrEnum):
     BAD_GZIP = "BAD_GZIP"
     """A gzip that is cut off or damaged."""
     BAD_PARQUET = "BAD_PARQUET"
-    """A Parquet file that is cut off or damaged, or a file said to be Parquet that is not."""
+    """A Parquet file that is cut off or damaged, or a file said to be Parquet that is not.
+    Also one that breaks the process which reads it."""
     BINARY_FILE = "BINARY_FILE"
     """A workbook, picture, archive or other binary file."""
     COLUMN_NAME_TOO_LONG = "COLUMN_NAME_TOO_LONG"
@@ -39,7 +40,8 @@ class Reason(StrEnum):
     RAGGED_ROW = "RAGGED_ROW"
     """A row with more or fewer cells than the header."""
     TOO_LARGE = "TOO_LARGE"
-    """Unfolds to more text than `limits.MAX_TEXT_BYTES` or more cells than `limits.MAX_CELLS`."""
+    """Unfolds to more text than `limits.MAX_TEXT_BYTES` or more cells than `limits.MAX_CELLS`, or takes more
+    memory or time to read than there is for one file."""
     TOO_MANY_COLUMNS = "TOO_MANY_COLUMNS"
     """More columns than `services.core.datasets.MAX_COLUMNS`."""
     UNCLOSED_QUOTE = "UNCLOSED_QUOTE"
