@@ -22,6 +22,8 @@ __all__ = ["AnonymousInterceptor"]
 _Behaviour = Callable[..., Any]
 
 _THREADS = 8
+# In line for these threads: so many may be honest and have come at once.
+_CROWD = 32
 
 
 class AnonymousInterceptor(grpc.ServerInterceptor):
@@ -45,7 +47,7 @@ class AnonymousInterceptor(grpc.ServerInterceptor):
             1,
             n_waiting=threads - 1,
             # Half a second for each of a thousand silent calls would be minutes for an honest one behind.
-            is_crowded=lambda: self._pool._work_queue.qsize() > threads,
+            is_crowded=lambda: self._pool._work_queue.qsize() > _CROWD,
         )
 
     def intercept_service(

@@ -63,10 +63,6 @@ _OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     ("grpc.http2.max_ping_strikes", 3),
-    # What a stream may have in our memory before it is read. Links that are probed get megabytes each, and
-    # many uploads at once a gigabyte; one megabyte fills a link of 20 MB/s over 50 ms.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 1 << 20),
 )
 
 # A client that keeps its connection keeps its gateway, however many are added. After this time, give or take
