@@ -51,7 +51,6 @@ class JobBlocks:
         self._job_id = job_id
         self._read: set[str] = set()
         self._is_read = False
-        self._places: dict[str, tuple[str, int]] = {}
         self._order: dict[str, list[str]] = {}
         self._records: dict[str, Document] = {}
         self._changed: dict[str, set[str]] = {}
@@ -90,7 +89,7 @@ class JobBlocks:
         if was_run and fields.get("state", record["state"]) != record["state"]:
             self._let_go.setdefault(record["attempt_id"], []).append(key.id)
         record.update(fields)
-        self._changed.setdefault(self._places[key.id][0], set()).add(key.id)
+        self._changed.setdefault(block_id(key), set()).add(key.id)
 
     def write(self, revision: int) -> None:
         """Write what was changed, at this revision of the job; what no longer runs leaves its claim."""
@@ -102,7 +101,7 @@ class JobBlocks:
             if len(ids) > len(order) / 2:
                 fields: Document = {"tasks": [self._records[id_] for id_ in order]}
             else:
-                fields = {f"tasks.{self._places[id_][1]}": self._records[id_] for id_ in ids}
+                fields = {f"tasks.{at}": self._records[id_] for at, id_ in enumerate(order) if id_ in ids}
             statements.append(UpdateOne({"_id": block}, {"$set": {**fields, "revision": revision}}))
         if statements:
             self._transaction.collections.blocks.bulk_write(
@@ -140,8 +139,7 @@ class JobBlocks:
         for block in found:
             records = block_tasks(block)
             self._order[block["_id"]] = [record["id"] for record in records]
-            for place, record in enumerate(records):
-                self._places[record["id"]] = block["_id"], place
+            for record in records:
                 # One that was read before stays: it may have been changed here since.
                 self._records.setdefault(record["id"], record)
 

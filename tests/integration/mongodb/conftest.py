@@ -14,7 +14,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from services.backends.mongodb import MongoStore
+from tests.chaos.proxy import Proxy
 from tests.servers.mongodb import MongoDB, drop_database
+from tests.servers.ports import choose_ports
 from tests.servers.server import ServerMissing
 
 
@@ -63,3 +65,14 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoDB]:
         pytest.skip(str(error))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def proxy(own_server: MongoDB) -> Iterator[Proxy]:
+    """A way to that server which tests may cut or stall; in order again at the end."""
+    own_server.start()
+    proxy = Proxy("mongodb", choose_ports(["proxy"])["proxy"], lambda: own_server.port("mongodb"))
+    proxy.start()
+    yield proxy
+    proxy.mend()
+    proxy.stop()

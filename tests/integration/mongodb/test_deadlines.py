@@ -15,20 +15,8 @@ from services.core.settings import Settings
 from services.gateway.server import Gateway
 from tests.chaos.proxy import Proxy
 from tests.contract.samples import make_dataset, make_job
-from tests.servers.mongodb import MongoDB
-from tests.servers.ports import choose_ports
 
 THREADS = 4
-
-
-@pytest.fixture
-def proxy(own_server: MongoDB) -> Iterator[Proxy]:
-    own_server.start()
-    proxy = Proxy("mongodb", choose_ports(["proxy"])["proxy"], lambda: own_server.port("mongodb"))
-    proxy.start()
-    yield proxy
-    proxy.mend()
-    proxy.stop()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from services.backends.mongodb import MongoStore
@@ -13,18 +11,6 @@ from services.core.errors import StoreUnavailable
 from services.core.pages import PageRequest
 from tests.chaos.proxy import Proxy
 from tests.contract.samples import LONG, NOW, claim, make_dataset, start_job
-from tests.servers.mongodb import MongoDB
-from tests.servers.ports import choose_ports
-
-
-@pytest.fixture
-def proxy(own_server: MongoDB) -> Iterator[Proxy]:
-    own_server.start()
-    proxy = Proxy("mongodb", choose_ports(["proxy"])["proxy"], lambda: own_server.port("mongodb"))
-    proxy.start()
-    yield proxy
-    proxy.mend()
-    proxy.stop()
 
 
 def test_calls_on_a_silent_server_end(proxy: Proxy) -> None:
