@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
+
+from tests.servers.browser import open_browser
+from tests.servers.server import ServerMissing
 
 PROGRAM = Path(sys.executable).parent / "kmeans-service"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -105,3 +109,14 @@ def soil_field() -> Path:
 @pytest.fixture
 def penguins() -> Path:
     return EXAMPLES / "palmer_penguins.csv"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        with open_browser() as opened:
+            yield opened
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"chromium is needed. {missing}", pytrace=False)
+        pytest.skip(f"chromium is needed. {missing}")

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from tests.servers.browser import open_browser, open_page
-from tests.servers.server import ServerMissing
+from tests.servers.browser import open_page
 from tests.unit.ui.report.conftest import COLUMNS, HOSTILE, cluster, make_material
 from ui.report.html import render
 from ui.report.sample import Sample
 
 # Above what SVG draws, so that WebGL, which the file's own policy could forbid, is tried as well.
 ROWS = 8_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with open_browser() as opened:
-            yield opened
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"chromium is needed. {missing}", pytrace=False)
-        pytest.skip(f"chromium is needed. {missing}")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,9 +15,8 @@ from kmeans_client import Client
 from services.core.settings import Settings
 from services.embedded import service as embedded
 from tests.gated_fits import GatedFits
-from tests.servers.browser import Watched, open_browser, open_page
+from tests.servers.browser import Watched, open_page
 from tests.servers.ports import choose_ports
-from tests.servers.server import ServerMissing
 from ui.server import Dashboard
 
 expect.set_options(timeout=60_000)
@@ -46,17 +44,6 @@ def url(gateway: str) -> Iterator[str]:
     # Not the first free one: what else starts meanwhile may be given the same.
     with Dashboard(gateway, port=choose_ports(["dashboard"])["dashboard"]) as dashboard:
         yield dashboard.start()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        with open_browser() as opened:
-            yield opened
-    except ServerMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"chromium is needed. {missing}", pytrace=False)
-        pytest.skip(f"chromium is needed. {missing}")
 
 
 @pytest.fixture
