@@ -82,9 +82,7 @@ class BundleRunner:
         """
         bundle = delivery.bundle
         # Claimed only once inside: a lease would run, and a death count, while the bundle waits.
-        # A single task that comes again may be a suspect whose publisher knew nothing of `alone`.
-        alone = bundle.alone or (delivery.redelivered and len(bundle.keys) == 1)
-        with self._gate.enter(alone=alone) as may_run:
+        with self._gate.enter(alone=_runs_alone(delivery)) as may_run:
             if not may_run or self._stopping.is_set():
                 delivery.requeue()
                 return
@@ -126,7 +124,7 @@ class BundleRunner:
 
     def _to_claim(self, delivery: BundleDelivery) -> tuple[TaskKey, ...]:
         bundle = delivery.bundle
-        if bundle.alone or not delivery.redelivered or len(bundle.keys) == 1:
+        if _runs_alone(delivery) or not delivery.redelivered:
             return bundle.keys
         # The worker that had it may have died of one of its tasks: those are published anew, each alone.
         suspects = frozenset(self._store.suspect_tasks(bundle.job_id))
@@ -263,6 +261,11 @@ class BundleRunner:
             self._queue.publish_event(JobEvent(job_id))
         except Unavailable as error:
             self._logger.warning("event lost; the sweep finds the job", error=str(error))
+
+
+def _runs_alone(delivery: BundleDelivery) -> bool:
+    # A single task that comes again may be a suspect whose publisher knew nothing of `alone`.
+    return delivery.bundle.alone or (delivery.redelivered and len(delivery.bundle.keys) == 1)
 
 
 def _sentence(error: Exception) -> str:

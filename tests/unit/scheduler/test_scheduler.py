@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.core.covariance import Covariance
-from services.core.errors import NotFound, QueueUnavailable, StoreUnavailable
+from services.core.errors import DataLoss, NotFound, QueueUnavailable, StoreUnavailable
 from services.core.jobs import Job, JobEvent, JobSpec, JobState
 from services.core.ports import DeadBundle
 from services.core.settings import Settings
@@ -270,6 +270,13 @@ def test_dead_bundle_is_told_to_the_store_even_after_an_outage(script: Script) -
         ((KEY,), "Given up after 4 deliveries: No memory."),
         ((other,), "Given up after 4 deliveries: No disk."),
     ]
+
+
+def test_a_dead_bundle_of_a_damaged_job_stops_no_scheduler(script: Script) -> None:
+    dead = script.dead = [DeadBundle(Bundle("j", (KEY,)), "It cannot be read.")]
+    script.trouble["fail_tasks"] = raising(DataLoss("damaged"))
+    assert scheduler(script).sweep()
+    assert script.forgotten == dead
 
 
 def test_a_bundle_that_no_worker_rejected_fails_no_task(script: Script) -> None:

@@ -328,15 +328,36 @@ def test_a_bundle_that_came_back_leaves_what_may_have_ended_its_worker(bench: Be
     assert script.settled == ["ack"]
 
 
-def test_a_suspect_that_travels_alone_is_run(bench: Bench) -> None:
+@pytest.mark.parametrize("alone", [True, False], ids=["marked", "of an older scheduler"])
+def test_a_suspect_that_travels_alone_is_run(bench: Bench, alone: bool) -> None:
     bench.script.suspects = KEYS[1:2]
     bench.script.redelivered = True
-    bench.script.bundle = Bundle("j", KEYS[1:2], alone=True)
+    bench.script.bundle = Bundle("j", KEYS[1:2], alone=alone)
     assert [outcome.key for outcome in bench.run().written] == [KEYS[1]]
 
 
-def test_a_bundle_that_waits_at_the_gate_goes_back_at_once_and_unclaimed(bench: Bench) -> None:
-    bench.script.bundle = Bundle("j", KEYS[1:2], alone=True)
+def test_a_fit_that_outlasts_the_grace_leaves_its_bundle_to_others(bench: Bench) -> None:
+    def abandon(call: int) -> None:
+        bench.stopping.set()
+        for claim in bench.keeper.active():
+            claim.lose()
+
+    bench.before_fit = abandon
+    script = bench.run()
+    assert script.written == []
+    assert script.settled == ["requeue"]
+
+
+def test_a_bundle_is_settled_whatever_becomes_of_its_claim(bench: Bench) -> None:
+    bench.loads = [RuntimeError("a bug")]
+    bench.script.errors["release_tasks"] = [DataLoss("damaged")]
+    assert bench.run().settled == ["reject: RuntimeError: a bug"]
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["marked", "of an older scheduler"])
+def test_a_bundle_that_waits_at_the_gate_goes_back_at_once_and_unclaimed(bench: Bench, alone: bool) -> None:
+    bench.script.redelivered = not alone
+    bench.script.bundle = Bundle("j", KEYS[1:2], alone=alone)
     with bench.gate.enter(alone=False), ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(bench.run)
         until(lambda: bool(bench.gate._line))
