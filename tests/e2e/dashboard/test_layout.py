@@ -69,6 +69,15 @@ def test_a_plot_is_downloaded_as_png_and_as_svg(
     assert traces == 6 * 3 * 4
 
     def picture(kind: str) -> bytes:
+        # The plot of before stays until the page was drawn anew, and for a moment beside the next.
+        page.wait_for_function(
+            """kind => {
+                const plots = [...document.querySelectorAll('.js-plotly-plot')];
+                return plots.length === 1 && plots[0]._context?.toImageButtonOptions.format === kind;
+            }""",
+            arg=kind,
+        )
+        await_plots(page, 1)
         page.locator(".js-plotly-plot").hover()
         with page.expect_download() as downloading:
             page.get_by_role("button", name=re.compile("Download plot")).click()
@@ -77,7 +86,6 @@ def test_a_plot_is_downloaded_as_png_and_as_svg(
 
     assert picture("png").startswith(b"\x89PNG")
     view(page, "SVG").click()
-    await_plots(page, 1)
     svg = ElementTree.fromstring(picture("svg"))
     assert svg.tag.endswith("svg")
     assert "Cluster 0" in "".join(svg.itertext())
