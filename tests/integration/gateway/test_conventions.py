@@ -217,9 +217,15 @@ class Counting:
             back.join(60)
 
     def _pump(self, source: socket.socket, sink: socket.socket, skipped: int) -> None:
+        # Either side may go while the other still has something to say.
+        with suppress(OSError):
+            self._pass_on(source, sink, skipped)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, skipped: int) -> None:
         seen = bytearray()
         while chunk := source.recv(1 << 16):
-            sink.sendall(chunk)
             seen += chunk
             if skipped and len(seen) >= skipped:
                 del seen[:skipped]
@@ -227,8 +233,7 @@ class Counting:
             while not skipped and len(seen) >= 9 + int.from_bytes(seen[:3], "big"):
                 self._count(seen[3], bool(seen[4] & 1), bytes(seen[13:17]))
                 del seen[: 9 + int.from_bytes(seen[:3], "big")]
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
+            sink.sendall(chunk)
 
     def _count(self, kind: int, is_answer: bool, told: bytes) -> None:
         if kind == 6 and is_answer:
