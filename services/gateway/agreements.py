@@ -22,8 +22,8 @@ from services.core.reporting import best_by_experiment
 from services.core.tasks import TaskKey
 from services.gateway.best import require_best
 from services.gateway.models import Labeller, read_model
-from services.gateway.slots import Turn
 from services.gateway.stored_tables import open_table
+from services.gateway.turns import Turns
 from services.tables import read_complete_rows
 
 __all__ = ["MAX_KEPT", "Agreements"]
@@ -38,7 +38,7 @@ class Agreements:
         """Models come from the store, rows from the object store."""
         self._store = store
         self._objects = objects
-        self._computing = Turn()
+        self._computing = Turns()
         self._kept: OrderedDict[tuple[str, int, int], Agreement] = OrderedDict()
         self._keeping = threading.Lock()
 

@@ -39,8 +39,9 @@ from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, 
 from services.gateway.onnx_models import write_onnx
 from services.gateway.paging import fit_message
 from services.gateway.predictions import Predictions
-from services.gateway.slots import Slots, Turn
+from services.gateway.slots import Slots
 from services.gateway.submission import Submission
+from services.gateway.turns import Turns
 from services.gateway.watching import Watching
 
 __all__ = ["JobServicer"]
@@ -80,7 +81,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self._transfers = transfers
         self._memory = memory
         self._predictions = Predictions(store, memory)
-        self._graphs = Turn()
+        self._graphs = Turns()
         self._access = Access(store)
 
     def CreateJob(

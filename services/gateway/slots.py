@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from services.core.errors import LimitExceeded
 
-__all__ = ["Slots", "Turn", "share_of"]
+__all__ = ["Slots", "share_of"]
 
 _RETRY_SECONDS = 5
-_PATIENCE_SECONDS = 0.5
 
 
 def share_of(count: int, *, is_shared: bool) -> int:
@@ -88,21 +87,3 @@ class Slots:
             subject=subject,
             retry_seconds=_RETRY_SECONDS,
         )
-
-
-class Turn:
-    """Work that takes much memory or time, and so is done for one caller at a time."""
-
-    def __init__(self) -> None:
-        """Nobody has it."""
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def take(self, check: Callable[[], None]) -> Iterator[None]:
-        """Hold it; while another caller does, `check` is called and ends the waiting by raising."""
-        while not self._lock.acquire(timeout=_PATIENCE_SECONDS):
-            check()
-        try:
-            yield
-        finally:
-            self._lock.release()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway import parses
+from services.gateway import parses, turns
 from services.gateway.parses import Parses
 
 LINE = 8
@@ -40,7 +40,7 @@ class Reader:
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     reader = Reader()
     monkeypatch.setattr(parses, "parse_apart", reader)
-    monkeypatch.setattr(parses, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(turns, "_PATIENCE_SECONDS", 0.01)
     return reader
 
 

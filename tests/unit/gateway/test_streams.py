@@ -11,7 +11,8 @@ from kmeans.v1 import dataset_service_pb2
 from services.core.errors import LimitExceeded
 from services.core.jobs import MAX_K
 from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message
-from services.gateway.slots import Slots, Turn, share_of
+from services.gateway.slots import Slots, share_of
+from services.gateway.turns import Turns
 
 
 def test_slots_are_given_back_however_the_call_ends() -> None:
@@ -54,7 +55,7 @@ def test_a_share_is_half_and_never_nothing(count: int, alone: int, shared: int) 
 
 
 def test_a_turn_is_given_back_and_nobody_waits_for_it_without_end() -> None:
-    turn, asked = Turn(), []
+    turn, asked = Turns(), []
 
     def check() -> None:
         asked.append(1)
