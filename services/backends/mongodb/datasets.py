@@ -5,11 +5,11 @@ from __future__ import annotations
 from pymongo.errors import DuplicateKeyError
 
 from services.backends.documents import Document
+from services.backends.missing import dataset_not_found
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import dataset_record, read_dataset_record
 from services.backends.mongodb.usage import hold_owner, note_owner
-from services.backends.sqlite.datasets import dataset_not_found
 from services.core.datasets import Dataset
 from services.core.errors import Conflict, FailedPrecondition
 from services.core.pages import Page, PageRequest

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.backends.documents import Document
+from services.backends.missing import task_not_found
 from services.backends.mongodb.blocks import JobBlocks
 from services.backends.mongodb.database import Database, Transaction
 from services.backends.mongodb.jobs import fetch_job
@@ -14,7 +15,6 @@ from services.backends.mongodb.parts import remove_part_models
 from services.backends.mongodb.records import NEW_TASK
 from services.backends.mongodb.states import count_by_state
 from services.backends.mongodb.usage import hold_owner, note_owner
-from services.backends.sqlite.task_rows import task_not_found
 from services.core.jobs import Job, JobState, state_when_all_ended
 from services.core.parts import with_parts_counted
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_retry

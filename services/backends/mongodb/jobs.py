@@ -12,6 +12,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from services.backends.documents import Document
+from services.backends.missing import dataset_not_found, job_not_found
 from services.backends.mongodb.blocks import block_id
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
@@ -19,8 +20,6 @@ from services.backends.mongodb.records import block_tasks, job_record, read_job_
 from services.backends.mongodb.revisions import RevisionWatch
 from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.sound import read_sound
-from services.backends.sqlite.datasets import dataset_not_found
-from services.backends.sqlite.jobs import job_not_found
 from services.core.errors import Conflict, FailedPrecondition
 from services.core.jobs import Job, JobFilter, JobState
 from services.core.pages import Page, PageRequest

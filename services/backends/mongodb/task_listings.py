@@ -12,6 +12,7 @@ from typing import Any
 from pymongo import ASCENDING
 
 from services.backends.documents import Document
+from services.backends.missing import task_not_found
 from services.backends.mongodb.blocks import block_id, first_k
 from services.backends.mongodb.claims import Hold, leases_of
 from services.backends.mongodb.database import Collections, Database
@@ -20,7 +21,6 @@ from services.backends.mongodb.models import read_model
 from services.backends.mongodb.records import block_tasks, read_task, read_task_key, reading
 from services.backends.mongodb.states import TaskStates
 from services.backends.sort_keys import read_sort_key
-from services.backends.sqlite.task_rows import task_not_found
 from services.core.errors import DataLoss, NotFound
 from services.core.models import FittedModel
 from services.core.pages import Page, PageRequest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operator import itemgetter
 
+from services.backends.missing import dataset_not_found
 from services.backends.sort_keys import read_sort_key
 from services.backends.sound import read_sound
 from services.backends.sqlite.database import Database, Transaction
@@ -14,11 +15,11 @@ from services.backends.sqlite.records import (
 )
 from services.backends.sqlite.usage import usage_of
 from services.core.datasets import Dataset
-from services.core.errors import Conflict, FailedPrecondition, NotFound
+from services.core.errors import Conflict, FailedPrecondition
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 
-__all__ = ["SqliteDatasets", "dataset_not_found"]
+__all__ = ["SqliteDatasets"]
 
 _CREATED_AT = DATASET_COLUMNS.split(", ").index("created_at")
 
@@ -96,15 +97,6 @@ class SqliteDatasets:
                 )
             if not transaction.execute("DELETE FROM datasets WHERE id = ?", (dataset_id,)).rowcount:
                 raise dataset_not_found(dataset_id)
-
-
-def dataset_not_found(dataset_id: str) -> NotFound:
-    """The error for a dataset that is not there."""
-    return NotFound(
-        f"There is no dataset {dataset_id}.",
-        "DATASET_NOT_FOUND",
-        {"dataset": f"datasets/{dataset_id}"},
-    )
 
 
 def _by_request(transaction: Transaction, owner: str, request_id: str) -> Dataset | None:

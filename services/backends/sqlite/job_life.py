@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from services.backends.missing import task_not_found
 from services.backends.sqlite.database import Database, Transaction
 from services.backends.sqlite.jobs import fetch_job
 from services.backends.sqlite.parts import PARTS_OF, whole_row
 from services.backends.sqlite.records import KEY_COLUMNS, WHOLES, key_row, read_key_row, to_micros
-from services.backends.sqlite.task_rows import KEY_IS, change, counts, task_not_found
+from services.backends.sqlite.task_rows import KEY_IS, change, counts
 from services.backends.sqlite.usage import usage_of
 from services.core.jobs import Job, JobState, state_when_all_ended
 from services.core.parts import with_parts_counted

@@ -8,10 +8,10 @@ import time
 from collections.abc import Mapping
 from operator import itemgetter
 
+from services.backends.missing import dataset_not_found, job_not_found
 from services.backends.sort_keys import read_sort_key
 from services.backends.sound import read_sound
 from services.backends.sqlite.database import Database, Transaction
-from services.backends.sqlite.datasets import dataset_not_found
 from services.backends.sqlite.failures import closed_store
 from services.backends.sqlite.records import (
     JOB_COLUMNS,
@@ -22,13 +22,13 @@ from services.backends.sqlite.records import (
     read_task_row,
 )
 from services.backends.sqlite.usage import usage_of
-from services.core.errors import Conflict, FailedPrecondition, NotFound
+from services.core.errors import Conflict, FailedPrecondition
 from services.core.jobs import Job, JobFilter, JobState
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 from services.core.tasks import Task
 
-__all__ = ["SqliteJobs", "fetch_job", "job_not_found"]
+__all__ = ["SqliteJobs", "fetch_job"]
 
 _STATES = frozenset(JobState)
 _DISPLAY_NAME = JOB_COLUMNS.split(", ").index("display_name")
@@ -179,11 +179,6 @@ def fetch_job(transaction: Transaction, job_id: str) -> Job:
     if row is None:
         raise job_not_found(job_id)
     return read_job_row(row)
-
-
-def job_not_found(job_id: str) -> NotFound:
-    """The error for a job that is not there."""
-    return NotFound(f"There is no job {job_id}.", "JOB_NOT_FOUND", {"job": f"jobs/{job_id}"})
 
 
 def _made_before(transaction: Transaction, job: Job) -> Job | None:

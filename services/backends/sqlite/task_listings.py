@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from services.backends.missing import task_not_found
 from services.backends.sort_keys import read_sort_key
 from services.backends.sqlite.database import Database
 from services.backends.sqlite.jobs import fetch_job
@@ -18,7 +19,7 @@ from services.backends.sqlite.records import (
     read_task_row,
     to_micros,
 )
-from services.backends.sqlite.task_rows import KEY_IS, bic_column, counts, task_not_found
+from services.backends.sqlite.task_rows import KEY_IS, bic_column, counts
 from services.core.errors import NotFound
 from services.core.models import FittedModel
 from services.core.pages import Page, PageRequest

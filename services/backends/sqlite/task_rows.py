@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from services.backends.sqlite.database import Row, Transaction
 from services.backends.sqlite.records import KEY_COLUMNS, WHOLES, key_row
-from services.core.errors import NotFound
 from services.core.tasks import TaskCounts, TaskKey, TaskResult, TaskState
 
-__all__ = ["KEY_IS", "bic_column", "change", "counts", "matching", "task_not_found"]
+__all__ = ["KEY_IS", "bic_column", "change", "counts", "matching"]
 
 KEY_IS = f"({KEY_COLUMNS}) = (?, ?, ?, ?, ?, ?)"
 
@@ -44,12 +43,3 @@ def change(transaction: Transaction, keys: Sequence[TaskKey], assignments: str, 
 def bic_column(result: TaskResult | None) -> float | None:
     """What listings order by: NULL, which comes last, without a score or where it is NaN."""
     return None if result is None or math.isnan(result.bic) else result.bic
-
-
-def task_not_found(key: TaskKey) -> NotFound:
-    """The error for a task that is not there."""
-    return NotFound(
-        f"Job {key.job_id} has no task {key.short_id}.",
-        "TASK_NOT_FOUND",
-        {"task": f"jobs/{key.job_id}/tasks/{key.short_id}"},
-    )
