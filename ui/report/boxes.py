@@ -15,7 +15,9 @@ from ui.report.panels import Axis, present_labels
 from ui.report.theme import Theme, finished
 from ui.report.wording import cluster_name, number, plot_text, squeezed
 
-__all__ = ["figure", "five_numbers"]
+__all__ = ["MAX_COLUMNS", "figure", "five_numbers"]
+
+MAX_COLUMNS = 12
 
 # Of a third of the narrowest page.
 _TITLE_CHARACTERS = 24
@@ -41,7 +43,11 @@ def figure(
     places: Sequence[int] = (),
     theme: Theme = "light",
 ) -> go.Figure:
-    """Draw the quartiles of each column within each cluster, of the rows (r,) that have a label."""
+    """Draw the quartiles of each column within each cluster, of the rows (r,) that have a label.
+
+    Of at most MAX_COLUMNS columns.
+    """
+    axes = axes[:MAX_COLUMNS]
     wide = min(columns, len(axes)) or 1
     rows = math.ceil(len(axes) / wide) or 1
     drawn = make_subplots(

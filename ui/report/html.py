@@ -31,14 +31,11 @@ from ui.report import (
 )
 from ui.report.ellipses import PROBABILITY
 from ui.report.material import Material, deviations, panels
-from ui.report.notes import warning_words
+from ui.report.notes import columns_note, warning_words
 from ui.report.sample import MAX_GRID_ROWS, drawn_sentence, map_columns
 from ui.report.theme import FONT, ground
 
 __all__ = ["render"]
-
-_MAX_BOXES = 12
-_MAX_PROFILE_COLUMNS = 24
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -93,6 +90,8 @@ def render(material: Material) -> str:
         agreement=None if material.agreement is None else agreement.sentence(material.agreement),
         drawn=_drawn(material),
         sampled="" if material.sample.is_all else drawn_sentence(material.sample),
+        boxes_note=columns_note(boxes.MAX_COLUMNS, len(columns)),
+        parallel_note=columns_note(parallel.MAX_COLUMNS, len(columns)),
         warning_words=warning_words,
         agreed_k=_agreed_k(material),
         assignment=assignment_name(job.spec.assignment),
@@ -161,11 +160,11 @@ def _best_plots(material: Material, columns: list[str]) -> Iterator[_Plot]:
     if len(task.clusters) > 1:
         yield _plot("differences", profiles.figure(task.clusters, material.job.spec.columns, found))
     axes = [material.sample.axis(name) for name in columns]
-    yield _plot("boxes", boxes.figure(axes[:_MAX_BOXES], labels))
+    yield _plot("boxes", boxes.figure(axes, labels))
     if len(columns) > 1:
-        yield _plot("parallel", parallel.figure(axes[:_MAX_PROFILE_COLUMNS], labels))
+        yield _plot("parallel", parallel.figure(axes, labels))
     if len(columns) > 2:
-        yield _plot("matrix", matrix.figure(axes[: matrix.MAX_COLUMNS], labels, column_count=len(columns)))
+        yield _plot("matrix", matrix.figure(axes, labels, column_count=len(columns)))
 
 
 def _profiles(material: Material) -> list[profiles.Profile]:

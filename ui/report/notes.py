@@ -8,7 +8,7 @@ from kmeans.v1 import report_pb2
 
 from ui.report.wording import counted
 
-__all__ = ["kind_note", "warning_words"]
+__all__ = ["columns_note", "kind_note", "warning_words"]
 
 _ONE_ROW = re.compile(r"\b1 of ([\d,]+) rows were")
 
@@ -27,6 +27,13 @@ def kind_note(entry: report_pb2.CovarianceReport, min_members: int) -> str:
         are = "is" if degenerate == 1 else "are"
         parts.append(f"{degenerate:,} {are} degenerate (a cluster without spread, or with too few rows)")
     return f"No task of this model counts: {'; '.join(parts)}."
+
+
+def columns_note(max_columns: int, column_count: int) -> str:
+    """What a plot of at most so many columns says about those that it leaves out; "" where there are none."""
+    if column_count <= max_columns:
+        return ""
+    return f"These are the {max_columns} columns that tell the clusters apart best, of {column_count}."
 
 
 def warning_words(text: str) -> str:

@@ -13,13 +13,19 @@ from ui.report.panels import Axis, present_labels
 from ui.report.theme import Theme, finished
 from ui.report.wording import cluster_name, number, plot_text
 
-__all__ = ["figure"]
+__all__ = ["MAX_COLUMNS", "figure"]
+
+MAX_COLUMNS = 24
 
 
 def figure(
     axes: Sequence[Axis], labels: NDArray[np.int64], *, places: Sequence[int] = (), theme: Theme = "light"
 ) -> go.Figure:
-    """Draw each cluster's medians (a line) and quartiles (bars), in standard deviations of the column."""
+    """Draw each cluster's medians (a line) and quartiles (bars), in standard deviations of the column.
+
+    Of at most MAX_COLUMNS columns.
+    """
+    axes = axes[:MAX_COLUMNS]
     names = [plot_text(axis.name) for axis in axes]
     drawn = go.Figure()
     clusters = [label for label in present_labels(labels) if label >= 0]
@@ -51,7 +57,7 @@ def figure(
                 "<br>half between %{customdata[1]} and %{customdata[3]}<extra></extra>",
             )
         )
-    finished(drawn, "Profile of each cluster: median and quartiles in every column", theme, height=440)
+    finished(drawn, "Profile of each cluster: median and quartiles of each column", theme, height=440)
     drawn.update_xaxes(tickvals=list(range(len(names))), ticktext=names, range=[-0.4, len(names) - 0.6])
     drawn.update_yaxes(title_text="standard deviations from the column's mean", zeroline=True)
     return drawn

@@ -12,6 +12,7 @@ from kmeans_client import Client
 from ui.choices import choice
 from ui.report import boxes, parallel, profiles, summary
 from ui.report.material import deviations
+from ui.report.notes import columns_note
 from ui.report.sample import drawn_sentence
 from ui.report.wording import share
 from ui.views import fetching
@@ -21,8 +22,6 @@ from ui.words import count, plain
 
 __all__ = ["show", "show_plots", "show_table"]
 
-_MAX_BOXES = 12
-_MAX_PROFILE_COLUMNS = 24
 _MAX_SENTENCES = 12
 
 
@@ -93,7 +92,7 @@ def show_plots(
         key="profile-kind",
         required=True,
     )
-    limit = _MAX_BOXES if kind == "Box plots" else _MAX_PROFILE_COLUMNS
+    limit = boxes.MAX_COLUMNS if kind == "Box plots" else parallel.MAX_COLUMNS
     rows = fetching.sample(client, job, ordered[:limit])
     labels = fetching.labels(client, job, task.name, rows)
     axes = [rows.axis(name) for name in ordered[:limit]]
@@ -101,7 +100,4 @@ def show_plots(
         draw(boxes.figure(axes, labels, places=places, theme=theme()), "boxes")
     else:
         draw(parallel.figure(axes, labels, places=places, theme=theme()), "parallel")
-    notes = [drawn_sentence(rows)]
-    if len(ordered) > limit:
-        notes.append(f"These are the {limit} columns that tell the clusters apart best, of {len(ordered)}.")
-    st.caption(" ".join(notes))
+    st.caption(f"{drawn_sentence(rows)} {columns_note(limit, len(ordered))}".strip())

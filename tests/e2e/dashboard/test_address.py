@@ -105,3 +105,20 @@ def test_choices_outlive_a_look_at_another_section_and_view(
     expect(title).to_be_visible()
     view(page, "Tasks").click()
     expect(page.get_by_text("6 tasks. Click")).to_be_visible()
+
+
+def test_each_job_keeps_what_was_chosen_about_it(
+    watched: Watched, url: str, field: Path, finish: Callable[..., Any]
+) -> None:
+    page, first, second = watched.page, finish(field), finish(field)
+    open_report(page, url, first)
+    choose(page, "Horizontal", "longitude")
+    title = page.locator(".js-plotly-plot").get_by_text("longitude", exact=True)
+    expect(title).to_be_visible()
+    for job, chosen in ((second, 0), (first, 1)):
+        page.get_by_role("link", name="All jobs").click()
+        row = page.locator(f".st-key-row-{job.name.removeprefix('jobs/')}")
+        row.get_by_role("link").click()
+        page.wait_for_url(re.compile(f"id={job.name.removeprefix('jobs/')}"))
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        expect(title).to_have_count(chosen)

@@ -69,6 +69,30 @@ def test_it_holds_the_answer_and_every_plot(page: Page) -> None:
         assert ("div", name) in {(tag, attributes.get("data-plot")) for tag, attributes in page.tags}
 
 
+def test_plots_of_many_columns_say_that_they_show_some(labels: NDArray[np.int64]) -> None:
+    names = [f"column {number}" for number in range(30)]
+    values = np.random.default_rng(2).normal(size=(30, len(labels)))
+    wide = Sample(np.arange(len(labels)), dict(zip(names, values, strict=True)), len(labels))
+    clusters = [
+        task_pb2.Cluster(
+            label=label,
+            count=50,
+            weight=0.5,
+            center=[10.0 * label if place == 29 else 0.0 for place in range(30)],
+            standard_deviation=[1.0] * 30,
+            covariance=np.eye(30).ravel().tolist(),
+        )
+        for label in range(2)
+    ]
+    page = Page(render(make_material(wide, labels, clusters)))
+    words = " ".join(page.text.split())
+    assert "These are the 12 columns that tell the clusters apart best, of 30." in words
+    assert "These are the 24 columns that tell the clusters apart best, of 30." in words
+    shown = [note["text"] for note in json.loads(page.scripts["data-boxes"])["layout"]["annotations"]]
+    assert len(shown) == 12
+    assert "column 29" in shown
+
+
 def test_hostile_names_stay_text(page: Page) -> None:
     assert HOSTILE in page.text
     # Ours: the data of each plot, the themes, Plotly and what draws.
