@@ -1,20 +1,33 @@
-"""Listings that outlive a damaged record: it is told in the log and left out, for the sake of all others."""
+"""Damaged records: what reading one raises, and listings that outlive it for the sake of all others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
 
 from services.core.errors import DataLoss
 
-__all__ = ["read_sound"]
+__all__ = ["read_sound", "reading"]
 
 T = TypeVar("T")
 Record = TypeVar("Record")
 
 _log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """DataLoss (`RECORD_DAMAGED`) in place of what goes wrong while a damaged record is read."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataLoss(
+            f"The stored {what} cannot be read ({error}). Restore the job store from a backup.",
+            "RECORD_DAMAGED",
+        ) from error
 
 
 def read_sound(

@@ -16,7 +16,7 @@ from pymongo.client_session import ClientSession
 
 from services.backends.documents import Document
 from services.backends.mongodb.database import Collections, Transaction
-from services.backends.mongodb.records import reading
+from services.backends.sound import reading
 from services.core.tasks import TaskKey
 
 __all__ = ["Hold", "drop_claimed", "leases_of", "read_claim", "write_claim"]

@@ -10,6 +10,7 @@ from services.backends.mongodb.database import Collections, Database, Transactio
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
 from services.backends.mongodb.records import dataset_record, read_dataset_record
 from services.backends.mongodb.usage import hold_owner, note_owner
+from services.backends.request_ids import same_dataset
 from services.core.datasets import Dataset
 from services.core.errors import Conflict, FailedPrecondition
 from services.core.pages import Page, PageRequest
@@ -30,7 +31,7 @@ class MongoDatasets:
         with self._database.calls() as collections:
             made = _by_request(collections, dataset.owner, dataset.request_id)
             if made is not None:
-                return _same(made, dataset)
+                return same_dataset(made, dataset)
             if limits != NO_LIMITS:
                 note_owner(collections, dataset.owner)
 
@@ -50,7 +51,7 @@ class MongoDatasets:
             with self._database.calls() as collections:
                 made = _by_request(collections, dataset.owner, dataset.request_id)
                 if made is not None:
-                    return _same(made, dataset)
+                    return same_dataset(made, dataset)
                 record = collections.datasets.find_one({"_id": dataset.id})
             if record is None or read_dataset_record(record) != dataset:
                 raise Conflict(
@@ -108,13 +109,3 @@ def _by_request(collections: Collections, owner: str, request_id: str) -> Datase
         return None
     record = collections.datasets.find_one({"owner": owner, "request_id": request_id})
     return None if record is None else read_dataset_record(record)
-
-
-def _same(made: Dataset, wanted: Dataset) -> Dataset:
-    if (made.sha256, made.display_name) != (wanted.sha256, wanted.display_name):
-        raise Conflict(
-            f"request_id {wanted.request_id} was used before, for another upload: dataset {made.id}. "
-            "Use a new request_id for a new upload.",
-            metadata={"dataset": f"datasets/{made.id}"},
-        )
-    return made

@@ -19,6 +19,7 @@ from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, new
 from services.backends.mongodb.records import block_tasks, job_record, read_job_record, read_task
 from services.backends.mongodb.revisions import RevisionWatch
 from services.backends.mongodb.usage import hold_owner, note_owner
+from services.backends.request_ids import same_job
 from services.backends.sound import read_sound
 from services.core.errors import Conflict, FailedPrecondition
 from services.core.jobs import Job, JobFilter, JobState
@@ -46,7 +47,7 @@ class MongoJobs:
             collections, session = transaction.collections, transaction.session
             made = _by_request(collections, job, session)
             if made is not None:
-                return _same(made, job)
+                return same_job(made, job)
             # Written to, not only read, so that a concurrent delete of it is in our way or we in its.
             if not collections.datasets.update_one(
                 {"_id": job.spec.dataset_id}, {"$inc": {"jobs_made": 1}}, session=session
@@ -68,7 +69,7 @@ class MongoJobs:
             with self._database.calls() as collections:
                 made = _by_request(collections, job)
                 if made is not None:
-                    return _same(made, job)
+                    return same_job(made, job)
                 record = collections.jobs.find_one({"_id": job.id})
             made = None if record is None else read_job_record(record)
             if made is None or (made.spec, made.created_at) != (job.spec, job.created_at):
@@ -81,7 +82,7 @@ class MongoJobs:
         """See the port."""
         with self._database.calls() as collections:
             made = _by_request(collections, job)
-        return None if made is None else _same(made, job)
+        return None if made is None else same_job(made, job)
 
     def get_job(self, job_id: str) -> Job:
         """See the port."""
@@ -218,13 +219,3 @@ def _by_request(collections: Collections, job: Job, session: ClientSession | Non
         return None
     record = collections.jobs.find_one({"owner": job.owner, "request_id": job.request_id}, session=session)
     return None if record is None else read_job_record(record)
-
-
-def _same(made: Job, wanted: Job) -> Job:
-    if (made.spec, made.display_name) != (wanted.spec, wanted.display_name):
-        raise Conflict(
-            f"request_id {wanted.request_id} was used before, for another analysis: job {made.id}. "
-            "Use a new request_id for a new job.",
-            metadata={"job": f"jobs/{made.id}"},
-        )
-    return made

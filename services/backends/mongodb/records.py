@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,8 +14,8 @@ from services.backends.documents import (
     read_spec,
     spec_document,
 )
+from services.backends.sound import reading
 from services.core.datasets import Dataset
-from services.core.errors import DataLoss
 from services.core.jobs import Job, JobState
 from services.core.tasks import Task, TaskKey, TaskState
 
@@ -32,7 +31,6 @@ __all__ = [
     "read_standing",
     "read_task",
     "read_task_key",
-    "reading",
     "task_record",
     "to_millis",
 ]
@@ -220,15 +218,3 @@ def read_task(record: Mapping[str, Any], lease_until: datetime | None = None) ->
             result=None if result is None else read_result(result),
             error=record["error"],
         )
-
-
-@contextmanager
-def reading(what: str) -> Iterator[None]:
-    """DataLoss in place of what goes wrong while a damaged record is read."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataLoss(
-            f"The stored {what} cannot be read ({error}). Restore the job store from a backup.",
-            "RECORD_DAMAGED",
-        ) from error

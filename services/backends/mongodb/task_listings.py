@@ -18,9 +18,10 @@ from services.backends.mongodb.claims import Hold, leases_of
 from services.backends.mongodb.database import Collections, Database
 from services.backends.mongodb.jobs import fetch_job
 from services.backends.mongodb.models import read_model
-from services.backends.mongodb.records import block_tasks, read_task, read_task_key, reading
+from services.backends.mongodb.records import block_tasks, read_task, read_task_key
 from services.backends.mongodb.states import TaskStates
 from services.backends.sort_keys import read_sort_key
+from services.backends.sound import reading
 from services.core.errors import DataLoss, NotFound
 from services.core.models import FittedModel
 from services.core.pages import Page, PageRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 
 from services.backends.missing import dataset_not_found
+from services.backends.request_ids import same_dataset
 from services.backends.sort_keys import read_sort_key
 from services.backends.sound import read_sound
 from services.backends.sqlite.database import Database, Transaction
@@ -15,7 +16,7 @@ from services.backends.sqlite.records import (
 )
 from services.backends.sqlite.usage import usage_of
 from services.core.datasets import Dataset
-from services.core.errors import Conflict, FailedPrecondition
+from services.core.errors import FailedPrecondition
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 
@@ -37,7 +38,7 @@ class SqliteDatasets:
             if dataset.request_id:
                 made = _by_request(transaction, dataset.owner, dataset.request_id)
                 if made is not None:
-                    return _same(made, dataset)
+                    return same_dataset(made, dataset)
             if limits != NO_LIMITS:
                 usage = usage_of(transaction, dataset.owner)
                 check_quota(limits, usage, dataset.owner, stored_bytes=dataset.size_bytes)
@@ -104,13 +105,3 @@ def _by_request(transaction: Transaction, owner: str, request_id: str) -> Datase
         f"SELECT {DATASET_COLUMNS} FROM datasets WHERE owner = ? AND request_id = ?", (owner, request_id)
     )
     return None if row is None else read_dataset_row(row)
-
-
-def _same(made: Dataset, wanted: Dataset) -> Dataset:
-    if (made.sha256, made.display_name) != (wanted.sha256, wanted.display_name):
-        raise Conflict(
-            f"request_id {wanted.request_id} was used before, for another upload: dataset {made.id}. "
-            "Use a new request_id for a new upload.",
-            metadata={"dataset": f"datasets/{made.id}"},
-        )
-    return made

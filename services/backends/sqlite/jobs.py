@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 
 from services.backends.missing import dataset_not_found, job_not_found
+from services.backends.request_ids import same_job
 from services.backends.sort_keys import read_sort_key
 from services.backends.sound import read_sound
 from services.backends.sqlite.database import Database, Transaction
@@ -22,7 +23,7 @@ from services.backends.sqlite.records import (
     read_task_row,
 )
 from services.backends.sqlite.usage import usage_of
-from services.core.errors import Conflict, FailedPrecondition
+from services.core.errors import FailedPrecondition
 from services.core.jobs import Job, JobFilter, JobState
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
@@ -187,14 +188,4 @@ def _made_before(transaction: Transaction, job: Job) -> Job | None:
     row = transaction.one(
         f"SELECT {JOB_COLUMNS} FROM jobs WHERE owner = ? AND request_id = ?", (job.owner, job.request_id)
     )
-    return None if row is None else _same(read_job_row(row), job)
-
-
-def _same(made: Job, wanted: Job) -> Job:
-    if (made.spec, made.display_name) != (wanted.spec, wanted.display_name):
-        raise Conflict(
-            f"request_id {wanted.request_id} was used before, for another analysis: job {made.id}. "
-            "Use a new request_id for a new job.",
-            metadata={"job": f"jobs/{made.id}"},
-        )
-    return made
+    return None if row is None else same_job(read_job_row(row), job)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,10 +14,10 @@ from services.backends.documents import (
     result_document,
     spec_document,
 )
+from services.backends.sound import reading
 from services.backends.sqlite.database import Row
 from services.core.covariance import Covariance
 from services.core.datasets import Dataset
-from services.core.errors import DataLoss
 from services.core.jobs import Job, JobState
 from services.core.tasks import Part, Task, TaskKey, TaskResult, TaskState
 
@@ -91,7 +89,7 @@ def dataset_row(dataset: Dataset) -> Row:
 def read_dataset_row(row: Row) -> Dataset:
     """Read `DATASET_COLUMNS`; DataLoss when the document is damaged."""
     id_, _owner, _request_id, created_at, document = row
-    with _reading(f"dataset {id_}"):
+    with reading(f"dataset {id_}"):
         return read_dataset(json.loads(document), from_micros(created_at))
 
 
@@ -120,7 +118,7 @@ def read_job_row(row: Row) -> Job:
     """Read `JOB_COLUMNS`; DataLoss when the row is damaged."""
     (id_, owner, display_name, spec, row_count, skipped_row_count, created_at, state) = row[:8]
     (started_at, ended_at, revision, failure, request_id, _dataset_id, traceparent) = row[8:]
-    with _reading(f"job {id_}"):
+    with reading(f"job {id_}"):
         return Job(
             id=id_,
             owner=owner,
@@ -154,7 +152,7 @@ def key_row(key: TaskKey) -> Row:
 def read_key_row(row: Row) -> TaskKey:
     """Read `KEY_COLUMNS`; DataLoss when the row is damaged."""
     job_id, experiment, k, covariance, first_start, n_starts = row
-    with _reading(f"task of job {job_id}"):
+    with reading(f"task of job {job_id}"):
         return TaskKey(job_id, experiment, k, Covariance(covariance), Part(first_start, n_starts))
 
 
@@ -163,7 +161,7 @@ def read_task_row(row: Row) -> Task:
     (state, revision, attempts, attempt_id, lease_until, started_at) = row[6:12]
     (ended_at, seconds, result, error) = row[12:]
     key = read_key_row(row[:6])
-    with _reading(f"task {key.id}"):
+    with reading(f"task {key.id}"):
         return Task(
             key=key,
             state=TaskState(state),
@@ -182,17 +180,6 @@ def read_task_row(row: Row) -> Task:
 def result_text(result: TaskResult | None) -> str | None:
     """What the column `result` holds."""
     return None if result is None else json.dumps(result_document(result))
-
-
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataLoss(
-            f"The stored {what} cannot be read ({error}). Restore the job store from a backup.",
-            "RECORD_DAMAGED",
-        ) from error
 
 
 def _from_micros_or_none(micros: Any) -> datetime | None:

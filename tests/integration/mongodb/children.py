@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import IO
 
 from services.backends.mongodb import MongoStore
 from services.core.tasks import TaskKey
+from tests import child_processes
 from tests.contract.samples import NOW, claim, done, make_dataset, make_job, make_keys
 
-ROOT = Path(__file__).parents[3]
 
-
-@contextmanager
-def child(action: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def child(action: str, *arguments: object) -> AbstractContextManager[subprocess.Popen[str]]:
     """A process that does this; it has ended, one way or another, on the way out."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.mongodb.children", action, *map(str, arguments)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def output(process: subprocess.Popen[str]) -> IO[str]:
-    assert process.stdout is not None
-    return process.stdout
-
-
-def start(processes: list[subprocess.Popen[str]]) -> None:
-    """Let them begin together, when all are ready."""
-    for process in processes:
-        assert output(process).readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+    return child_processes.child("-m", "tests.integration.mongodb.children", action, *arguments)
 
 
 def _tell(*words: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from services.backends.mongodb import MongoStore
 from services.core.tasks import Task, TaskKey, TaskState
+from tests.child_processes import assert_all_or_nothing, output, start
 from tests.contract.samples import start_job
-from tests.integration.mongodb.children import child, output, start
+from tests.integration.mongodb.children import child
 
 
 def test_two_processes_never_share_a_task(store: MongoStore, database_url: str, tmp_path: Path) -> None:
@@ -69,19 +70,7 @@ def test_a_killed_process_loses_no_acknowledged_write(store: MongoStore, databas
             told = [output(process).readline() for _ in range(n_lines)]
             process.kill()
             told += output(process).readlines()
-        for line in told:
-            what, job_id = line.split()
-            job, counts = store.get_job(job_id), store.count_tasks(job_id)
-            # All of a change or nothing of it.
-            assert counts.total in (0, 20)
-            assert counts[TaskState.DONE] in (0, 20)
-            if what in {"started", "finished", "closed"}:
-                assert counts.total == 20
-            if what in {"finished", "closed"}:
-                assert counts[TaskState.DONE] == 20
-                assert all(store.get_model(task.key) for task in store.all_tasks(job_id))
-            if what == "closed":
-                assert job.state == "succeeded"
+        assert_all_or_nothing(store, told)
 
 
 def test_processes_that_open_a_new_database_at_once_all_succeed(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO
 
 from services.backends.sqlite import SqliteStore
-from services.core.tasks import TaskKey, TaskState
+from services.core.tasks import TaskKey
+from tests.child_processes import assert_all_or_nothing, child, output, start
 from tests.contract.samples import LONG, start_job
-
-ROOT = Path(__file__).parents[3]
 
 PREAMBLE = """
 import sys
@@ -74,60 +68,16 @@ store.close()
 """
 
 
-@contextmanager
-def child(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A Python process with this script; it has ended, one way or another, on the way out."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PREAMBLE + script, *map(str, arguments)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def output(process: subprocess.Popen[str]) -> IO[str]:
-    assert process.stdout is not None
-    return process.stdout
-
-
-def start(processes: list[subprocess.Popen[str]]) -> None:
-    """Let them begin together, when all are ready."""
-    for process in processes:
-        assert output(process).readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-
-
 def test_a_killed_process_loses_no_acknowledged_write(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     for n_lines in (1, 38, 75):
-        with child(WRITE_FOR_EVER, path, "writer") as process:
+        with child("-c", PREAMBLE + WRITE_FOR_EVER, path, "writer") as process:
             told = [output(process).readline() for _ in range(n_lines)]
             process.kill()
             told += output(process).readlines()
         with closing(SqliteStore(path)) as store:
             assert len(told) >= n_lines
-            for line in told:
-                what, job_id = line.split()
-                job, counts = store.get_job(job_id), store.count_tasks(job_id)
-                # All of a change or nothing of it.
-                assert counts.total in (0, 20)
-                assert counts[TaskState.DONE] in (0, 20)
-                if what in {"started", "finished", "closed"}:
-                    assert counts.total == 20
-                if what in {"finished", "closed"}:
-                    assert counts[TaskState.DONE] == 20
-                    assert all(store.get_model(task.key) for task in store.all_tasks(job_id))
-                if what == "closed":
-                    assert job.state == "succeeded"
+            assert_all_or_nothing(store, told)
             with store._database.read() as transaction:
                 assert transaction.one("PRAGMA integrity_check") == ("ok",)
                 assert transaction.all("PRAGMA foreign_key_check") == []
@@ -140,7 +90,7 @@ def test_two_processes_never_share_a_task(tmp_path: Path) -> None:
         (tmp_path / "keys").write_text("\n".join(key.id for key in keys))
         with ExitStack() as running:
             processes = [
-                running.enter_context(child(CLAIM_ALL, path, name, tmp_path / "keys"))
+                running.enter_context(child("-c", PREAMBLE + CLAIM_ALL, path, name, tmp_path / "keys"))
                 for name in ("one", "two")
             ]
             start(processes)
@@ -156,7 +106,10 @@ def test_two_processes_never_share_a_task(tmp_path: Path) -> None:
 
 def test_processes_that_open_a_new_file_at_once_all_succeed(tmp_path: Path) -> None:
     with ExitStack() as running:
-        processes = [running.enter_context(child(OPEN_A_NEW_FILE, tmp_path, number)) for number in range(3)]
+        processes = [
+            running.enter_context(child("-c", PREAMBLE + OPEN_A_NEW_FILE, tmp_path, number))
+            for number in range(3)
+        ]
         start(processes)
         for process in processes:
             assert output(process).read() == "opened\n"
@@ -166,7 +119,7 @@ def test_a_change_of_another_process_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     with closing(SqliteStore(path)) as store:
         job, keys = start_job(store, 1)
-        with child(CLAIM_ONE, path, "other", keys[0].id) as process:
+        with child("-c", PREAMBLE + CLAIM_ONE, path, "other", keys[0].id) as process:
             start([process])
             assert store.wait_for_change(job.id, job.revision, LONG) > job.revision
         assert store.get_task(keys[0]).attempt_id == "other"
