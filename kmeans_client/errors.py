@@ -17,6 +17,8 @@ from google.rpc import error_details_pb2, status_pb2
 __all__ = ["KMeansError", "Unreachable", "Violation", "decode", "translated"]
 
 _STATUS_KEY = "grpc-status-details-bin"
+# What gRPC says of calls that this side has ended. Any other CANCELLED is the service's.
+_ENDED_HERE = ("Locally cancelled", "Channel closed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ def decode(error: Exception, target: str) -> KMeansError:
     if status is None:
         if code is grpc.StatusCode.UNAVAILABLE:
             return Unreachable(code, "UNREACHABLE", f"No K-Means Service answers at {target} ({message}).")
+        if code is grpc.StatusCode.CANCELLED and not any(each in message for each in _ENDED_HERE):
+            # gRPC drops without a word what reaches a server in the moment in which it stops.
+            return Unreachable(code, "UNREACHABLE", f"The service at {target} ended the call unanswered.")
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             message = f"The service at {target} did not answer within the time allowed."
         return KMeansError(code, code.name, message)

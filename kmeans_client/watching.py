@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import grpc
 from kmeans.v1 import job_service_pb2, job_service_pb2_grpc
 
-from kmeans_client.errors import KMeansError, decode
+from kmeans_client.errors import KMeansError, Unreachable, decode
 from kmeans_client.names import has_ended
 
 __all__ = ["MAX_RESUMES", "resume_delay_seconds", "watch"]
@@ -74,7 +74,7 @@ def _may_pass(failure: KMeansError) -> bool:
     if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         # Other limits, of which waiting is no cure, come without a time to try again.
         return failure.retry_after_seconds is not None
-    return failure.code is grpc.StatusCode.UNAVAILABLE
+    return isinstance(failure, Unreachable) or failure.code is grpc.StatusCode.UNAVAILABLE
 
 
 def _pause_seconds(failure: KMeansError, resumes: int) -> float:

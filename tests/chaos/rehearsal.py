@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from kmeans.v1 import job_pb2
 
-from kmeans_client import Client, KMeansError
+from kmeans_client import Client, KMeansError, Unreachable
 from services.backends.assembly import Backends
 from services.core.datasets import original_key, table_key
 from services.core.pages import PageRequest
@@ -240,7 +240,8 @@ class Rehearsal:
             try:
                 return call(clients[turn % len(clients)], request_id)
             except KMeansError as error:
-                if error.code.name not in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
+                is_passing = error.code.name in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+                if not is_passing and not isinstance(error, Unreachable):
                     raise
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{what} was refused for {_CALL_SECONDS:g} s: {error}") from error

@@ -8,7 +8,7 @@ from collections import defaultdict
 
 from kmeans.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, task_pb2
 
-from kmeans_client import KMeansError, has_ended
+from kmeans_client import KMeansError, Unreachable, has_ended
 from kmeans_client.channel import open_channel
 from kmeans_client.watching import watch
 
@@ -70,7 +70,7 @@ class Watcher:
                     self._note(step)
             except KMeansError as error:
                 # By its contract a watch that never began fails at once; beginning is up to the caller.
-                if self.job is None and error.code.name == "UNAVAILABLE":
+                if self.job is None and (isinstance(error, Unreachable) or error.code.name == "UNAVAILABLE"):
                     self._stopping.wait(_PAUSE_SECONDS)
                     continue
                 self.complaint = f"{error.reason}: {error.message}"

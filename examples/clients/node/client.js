@@ -20,7 +20,13 @@ const CHUNK_BYTES = 1 << 20;
 // A watch that takes longer is resumed, too.
 const [CALL_SECONDS, TRANSFER_SECONDS, WATCH_SECONDS] = [30, 600, 600];
 const MAX_RESUMES = 5;
-const PASSING = [grpc.status.UNAVAILABLE, grpc.status.RESOURCE_EXHAUSTED, grpc.status.DEADLINE_EXCEEDED];
+const PASSING = [
+  grpc.status.UNAVAILABLE,
+  grpc.status.RESOURCE_EXHAUSTED,
+  grpc.status.DEADLINE_EXCEEDED,
+  // What reaches a gateway in the moment in which it stops; nothing here cancels a call itself.
+  grpc.status.CANCELLED,
+];
 const ENDED = ["JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"];
 
 // int64 as text: a JavaScript number holds 53 bits of it.

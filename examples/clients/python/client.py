@@ -39,6 +39,8 @@ PASSING = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
+    # What reaches a gateway in the moment in which it stops; nothing here cancels a call itself.
+    grpc.StatusCode.CANCELLED,
 }
 ENDED = {job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED}
 

@@ -35,10 +35,14 @@ NOT_REPEATED = {
 
 
 class Flaky:
-    """Answers UNAVAILABLE so many times, then well; counts the calls."""
+    """Answers UNAVAILABLE so many times, then well; counts the calls.
+
+    Where it is stopping, it drops them unanswered instead, as gRPC does in the moment in which it stops.
+    """
 
     def __init__(self) -> None:
         self.failures = 0
+        self.is_stopping = False
         self.details: bytes | None = None
         self.calls: list[str] = []
         self.requests: list[bytes] = []
@@ -50,6 +54,9 @@ class Flaky:
             self.calls.append(method.rpartition("/")[2])
             self.requests.append(request)
             if len(self.calls) <= self.failures:
+                if self.is_stopping:
+                    context.cancel()
+                    return b""
                 if self.details is not None:
                     context.set_trailing_metadata((("grpc-status-details-bin", self.details),))
                 context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
@@ -109,7 +116,7 @@ def test_the_policy_decides_on_every_rpc() -> None:
     # Without a request_id, which a stranger's call need not have, this one is not safe to repeat.
     assert repeated - repeated_by(json.loads(shipped_policy())) == {"kmeans.v1.JobService/CreateJob"}
     for entry in policy["methodConfig"]:
-        assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+        assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
         assert 2 <= entry["retryPolicy"]["maxAttempts"] <= 5
 
 
@@ -117,6 +124,21 @@ def test_a_call_that_is_safe_to_repeat_is_repeated(client: Client, flaky: Flaky)
     flaky.failures = 2
     assert client.get_job("jobs/a").name == "jobs/a"
     assert flaky.calls == ["GetJob"] * 3
+
+
+def test_a_call_that_was_dropped_unanswered_is_repeated(client: Client, flaky: Flaky) -> None:
+    flaky.failures, flaky.is_stopping = 2, True
+    assert client.get_job("jobs/a").name == "jobs/a"
+    assert flaky.calls == ["GetJob"] * 3
+
+
+def test_a_call_that_was_dropped_and_is_not_repeated_met_no_service(client: Client, flaky: Flaky) -> None:
+    flaky.failures, flaky.is_stopping = 1, True
+    with pytest.raises(Unreachable) as failed:
+        client.retry_job("jobs/a")
+    assert (failed.value.code, failed.value.reason) == (grpc.StatusCode.CANCELLED, "UNREACHABLE")
+    assert "ended the call unanswered" in str(failed.value)
+    assert flaky.calls == ["RetryJob"]
 
 
 def test_our_client_repeats_the_creation_of_a_job_under_one_request_id(client: Client, flaky: Flaky) -> None:

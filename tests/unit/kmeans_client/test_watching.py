@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from services.gateway.statuses import status_of
 BUSY = LimitExceeded("All watches are taken.", "TOO_MANY_STREAMS", retry_seconds=2)
 VERY_BUSY = LimitExceeded("All watches are taken.", "TOO_MANY_STREAMS", retry_seconds=3600)
 FULL = LimitExceeded("The message is too large.", "LIMIT_EXCEEDED")
+STOPPED = "dropped unanswered, as by a server in the moment in which it stops"
+HELD = "told nothing more, for as long as it is watched"
 GONE = Unavailable("This gateway is shutting down.", "SHUTTING_DOWN")
 
 
@@ -26,7 +29,7 @@ GONE = Unavailable("This gateway is shutting down.", "SHUTTING_DOWN")
 class Scripted(job_service_pb2_grpc.JobServiceServicer):
     """Answers each watch by the next line of the script: revisions that are told, then how it ends."""
 
-    script: list[tuple[list[int], ServiceError | None]] = field(default_factory=list)
+    script: list[tuple[list[int], ServiceError | str | None]] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
 
     def WatchJob(  # noqa: N802
@@ -37,7 +40,12 @@ class Scripted(job_service_pb2_grpc.JobServiceServicer):
         for revision in revisions:
             state = job_pb2.JOB_STATE_RUNNING if error or revision < 9 else job_pb2.JOB_STATE_SUCCEEDED
             yield job_service_pb2.WatchJobResponse(job={"revision": revision, "state": state})
-        if error is not None:
+        if error == HELD:
+            left = threading.Event()
+            assert not context.add_callback(left.set) or left.wait(10)
+        elif error == STOPPED:
+            context.cancel()
+        elif isinstance(error, ServiceError):
             context.abort_with_status(rpc_status.to_status(status_of(error)))
 
 
@@ -47,15 +55,20 @@ def server() -> Scripted:
 
 
 @pytest.fixture
-def stub(server: Scripted) -> Iterator[job_service_pb2_grpc.JobServiceStub]:
+def channel(server: Scripted) -> Iterator[grpc.Channel]:
     with ThreadPoolExecutor(2) as pool:
         running = grpc.server(pool)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(server, running)
         port = running.add_insecure_port("127.0.0.1:0")
         running.start()
         with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-            yield job_service_pb2_grpc.JobServiceStub(channel)
+            yield channel
         running.stop(0).wait()
+
+
+@pytest.fixture
+def stub(channel: grpc.Channel) -> job_service_pb2_grpc.JobServiceStub:
+    return job_service_pb2_grpc.JobServiceStub(channel)
 
 
 def follow(
@@ -83,6 +96,28 @@ def test_a_gateway_without_a_place_is_asked_again_when_it_says(
     assert server.asked == [0, 2, 2, 2, 5]
     assert [pause >= 2 for pause in pauses] == [False, True, True, False]
     assert max(pauses) < 2 + 5
+
+
+def test_a_watch_that_is_dropped_unanswered_is_resumed(
+    server: Scripted, stub: job_service_pb2_grpc.JobServiceStub
+) -> None:
+    server.script = [([1], GONE), ([], STOPPED), ([2], GONE), ([9], None)]
+    seen, pauses, failure = follow(stub)
+    assert failure is None
+    assert ([step.job.revision for step in seen], len(pauses)) == ([1, 2, 9], 3)
+
+
+def test_a_watch_that_this_side_ends_is_not_resumed(
+    server: Scripted, stub: job_service_pb2_grpc.JobServiceStub, channel: grpc.Channel
+) -> None:
+    server.script = [([1], HELD)]
+    pauses: list[float] = []
+    steps = watch(stub, "here", job_service_pb2.WatchJobRequest(name="jobs/a"), sleep=pauses.append)
+    next(steps)
+    channel.close()
+    with pytest.raises(KMeansError) as failed:
+        list(steps)
+    assert (failed.value.reason, pauses) == ("CANCELLED", [])
 
 
 def test_nobody_waits_for_an_hour_because_a_gateway_says_so(
