@@ -101,7 +101,7 @@ class MemoryQueue:
     def slots(self) -> int:
         """See the port."""
         with self._lock:
-            return sum(consumer.slots for consumer in self._consumers)
+            return sum(consumer.slots for consumer in self._consumers if not consumer.is_cancelled)
 
     def waiting_bundles(self) -> int:
         """See the port."""
@@ -131,14 +131,14 @@ class MemoryQueue:
 
     def _take(self, consumer: MemoryConsumer, timeout_seconds: float) -> MemoryDelivery | None:
         def is_decided() -> bool:
-            if consumer not in self._consumers:
+            if consumer not in self._consumers or consumer.is_cancelled:
                 return True
             return bool(self._waiting) and len(consumer.unacknowledged) < consumer.slots
 
         with self._lock:
             if not self._bundles_changed.wait_for(is_decided, timeout_seconds):
                 return None
-            if consumer not in self._consumers:
+            if consumer not in self._consumers or consumer.is_cancelled:
                 return None
             message = self._waiting.popleft()
             delivery = MemoryDelivery(self, consumer, message, redelivered=message.was_delivered)
@@ -164,6 +164,11 @@ class MemoryQueue:
                     self._waiting.append(message)
             self._bundles_changed.notify_all()
 
+    def _cancel_consumer(self, consumer: MemoryConsumer) -> None:
+        with self._lock:
+            consumer.is_cancelled = True
+            self._bundles_changed.notify_all()
+
     def _close_consumer(self, consumer: MemoryConsumer) -> None:
         with self._lock:
             if consumer in self._consumers:
@@ -179,12 +184,17 @@ class MemoryConsumer:
     def __init__(self, queue: MemoryQueue, slots: int) -> None:
         """Take at most `slots` bundles at a time from this queue."""
         self.slots = slots
+        self.is_cancelled = False
         self.unacknowledged: list[MemoryDelivery] = []
         self._queue = queue
 
     def receive(self, timeout_seconds: float) -> MemoryDelivery | None:
         """See the port."""
         return self._queue._take(self, timeout_seconds)
+
+    def cancel(self) -> None:
+        """See the port."""
+        self._queue._cancel_consumer(self)
 
     def close(self) -> None:
         """See the port."""

@@ -292,7 +292,13 @@ class BundleConsumer(Protocol):
     """A worker's end of the bundle queue."""
 
     def receive(self, timeout_seconds: float) -> BundleDelivery | None:
-        """The next bundle, or None when none came in time or the consumer was closed."""
+        """The next bundle, or None when none came in time or the consumer was cancelled or closed."""
+
+    def cancel(self) -> None:
+        """Take nothing more: bundles and slots are the others' at once. Idempotent, and waits for nothing.
+
+        What was received may still be settled; a requeue gives it to the others.
+        """
 
     def close(self) -> None:
         """Stop consuming; unacknowledged deliveries go back to the queue, uncounted. Idempotent."""

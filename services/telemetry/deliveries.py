@@ -53,6 +53,10 @@ class ObservedConsumer:
         delivery = self._inner.receive(timeout_seconds)
         return None if delivery is None else ObservedDelivery(delivery, self._instruments, self._tracing)
 
+    def cancel(self) -> None:
+        """See the port."""
+        self._inner.cancel()
+
     def close(self) -> None:
         """See the port."""
         self._inner.close()

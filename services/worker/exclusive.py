@@ -36,12 +36,6 @@ class Gate:
             if has_entered:
                 self._leave()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody is inside."""
-        with self._changed:
-            return not self._inside
-
     def close(self) -> None:
         """Let nobody in any more and send away who waits; who is inside stays. Idempotent."""
         with self._changed:

@@ -118,9 +118,9 @@ class Worker:
         self._stopping.set()
         self._gate.close()
         deadline = time.monotonic() + grace_seconds
-        if self._consumer is not None and self._gate.is_empty:
-            # Nothing runs: wake the slots instead of waiting for their receive to time out.
-            self._consumer.close()
+        if self._consumer is not None:
+            # At once: what came to a free slot now would wait there for the last fit of another.
+            self._consumer.cancel()
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         overdue = [thread for thread in self._threads if thread.is_alive()]

@@ -199,6 +199,29 @@ def test_a_closed_consumer_gives_back_what_it_held(queue: TaskQueue) -> None:
     assert receive(other).bundle == BUNDLES[0]
 
 
+def test_a_cancelled_consumer_takes_nothing_more_and_settles_what_it_has(queue: TaskQueue) -> None:
+    queue.publish_bundles(BUNDLES[:4])
+    consumer = queue.open_bundle_consumer(4)
+    done, failed, handed_back = (receive(consumer) for _ in range(3))
+    consumer.cancel()
+    consumer.cancel()
+    assert consumer.receive(LONG) is None
+    # The fourth, which it had not received, and what it hands back are for the others, at once.
+    other = queue.open_bundle_consumer(2)
+    handed_back.requeue()
+    others = [receive(other), receive(other)]
+    assert {delivery.bundle for delivery in others} == {BUNDLES[2], BUNDLES[3]}
+    done.ack()
+    failed.reject("why")
+    others[0].ack()
+    assert receive(other).bundle == BUNDLES[1]
+    consumer.close()
+    until(lambda: queue.slots() == 2)
+    others[1].ack()
+    # What it acknowledged did not come back with its end.
+    assert other.receive(SOON) is None
+
+
 def test_closing_consumers_never_count_against_the_bundle_they_hold(queue: TaskQueue) -> None:
     queue.publish_bundles(BUNDLES[:1])
     for _ in range(2 * DELIVERY_LIMIT):

@@ -96,6 +96,7 @@ class RabbitConsumer:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._ready: deque[RabbitDelivery] = deque()
+        self._cancelled = False
         self._closed = False
         # IO thread, but for reading under the lock.
         self._channel: Any = None
@@ -121,15 +122,24 @@ class RabbitConsumer:
     def receive(self, timeout_seconds: float) -> RabbitDelivery | None:
         """See the port. None while there is no connection, too."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._closed, timeout_seconds)
-            return self._ready.popleft() if self._ready else None
+            self._changed.wait_for(lambda: self._ready or self._cancelled, timeout_seconds)
+            return self._ready.popleft() if self._ready and not self._cancelled else None
+
+    def cancel(self) -> None:
+        """See the port. What no thread has seen goes to the others, to the end of the queue."""
+        with self._changed:
+            if self._cancelled:
+                return
+            self._cancelled = True
+            self._changed.notify_all()
+        self._link.post(self._stop_consuming)
 
     def close(self) -> None:
         """See the port. What it held goes back by copies, to the end of the queue."""
         with self._changed:
             if self._closed:
                 return
-            self._closed = True
+            self._cancelled = self._closed = True
             self._ready.clear()
             held = [slot.delivery for slot in self._slots if slot.delivery is not None]
             for slot in self._slots:
@@ -159,6 +169,9 @@ class RabbitConsumer:
             if delivery.channel is not self._channel:
                 self._settle(delivery, self._send_ack)
                 return
+            if self._cancelled:
+                self._settle(delivery, self._pass_on_later)
+                return
             # A new delivery, so that the old one can settle nothing any more.
             again = RabbitDelivery(
                 self, delivery.slot, delivery.channel, delivery.tag, delivery.message.handed_back()
@@ -174,7 +187,7 @@ class RabbitConsumer:
 
     def attach(self, connection: Any) -> None:
         """Open a channel and consume with every slot that is free."""
-        if not self._closed:
+        if not self._cancelled:
             connection.channel(on_open_callback=self._on_channel)
 
     def detach(self) -> None:
@@ -189,7 +202,7 @@ class RabbitConsumer:
         self._unanswered.clear()
 
     def _on_channel(self, channel: Any) -> None:
-        if self._closed:
+        if self._cancelled:
             channel.close()
             return
         with self._lock:
@@ -263,7 +276,7 @@ class RabbitConsumer:
             return
         slot = delivery.slot
         _log.debug("stale delivery dropped", job_id=delivery.bundle.job_id)
-        if self._channel is not None and self._channel.is_open and not slot.tag and not self._closed:
+        if self._channel is not None and self._channel.is_open and not slot.tag and not self._cancelled:
             self._consume(slot)
 
     def _send_ack(self, delivery: RabbitDelivery) -> None:
@@ -311,12 +324,37 @@ class RabbitConsumer:
 
         return done
 
+    def _stop_consuming(self) -> None:
+        with self._lock:
+            unseen = list(self._ready)
+            self._ready.clear()
+            for delivery in unseen:
+                delivery.slot.delivery = None
+        if self._channel is not None and self._channel.is_open:
+            self._cancel_slots()
+            for delivery in unseen:
+                self._pass_on_later(delivery)
+
+    def _cancel_slots(self) -> None:
+        for slot in self._slots:
+            if slot.tag:
+                self._channel.basic_cancel(slot.tag, callback=lambda _reply: None)
+                slot.tag = ""
+
+    def _pass_on_later(self, delivery: RabbitDelivery) -> None:
+        """Once no slot of ours consumes: one might be sent the copy and refuse it, which is counted."""
+        self._when_cancelled(delivery.channel, lambda: self._pass_on(delivery))
+
+    def _when_cancelled(self, channel: Any, action: Callable[[], None]) -> None:
+        # pika sends one method after the other's answer, so this answer is the last. (Of several cancels, it
+        # calls back for all of them at the first answer.)
+        channel.basic_qos(prefetch_count=1, callback=lambda _reply: action())
+
     def _shut(self, future: Future[None], held: list[RabbitDelivery]) -> None:
         channel = self._channel
         if channel is None or not channel.is_open:
             resolve(future, None)
             return
-        consuming = [slot for slot in self._slots if slot.tag]
 
         def close_when_answered() -> None:
             # Not before: a bundle whose copy is in the queue would come back beside it.
@@ -324,7 +362,7 @@ class RabbitConsumer:
                 channel.add_on_close_callback(lambda *_closed: resolve(future, None))
                 channel.close()
 
-        def on_cancelled(_reply: object) -> None:
+        def on_cancelled() -> None:
             # Nothing comes any more. In the order in which they were delivered.
             for delivery in sorted(held, key=lambda each: each.tag):
                 if delivery.channel is channel:
@@ -332,9 +370,5 @@ class RabbitConsumer:
             self._on_answered = close_when_answered
             close_when_answered()
 
-        for slot in consuming[:-1]:
-            channel.basic_cancel(slot.tag, callback=lambda _reply: None)
-        if consuming:
-            channel.basic_cancel(consuming[-1].tag, callback=on_cancelled)
-        else:
-            on_cancelled(None)
+        self._cancel_slots()
+        self._when_cancelled(channel, on_cancelled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
@@ -286,6 +287,27 @@ def test_stop_lets_the_fit_end_and_hands_back_the_rest(service: Any, counted_fit
 
     assert service.run(scheduler=scheduler, fit=counted_fit).state is JobState.SUCCEEDED
     assert counted_fit.calls == job.spec.n_tasks
+
+
+def test_worker_that_stops_takes_nothing_more_while_its_last_fit_goes_on(
+    service: Any, counted_fit: Any, until: Any
+) -> None:
+    service.submit(max_k=1, n_experiments=1, covariances=(Covariance.FULL_TIED,))
+    scheduler = service.scheduler()
+    scheduler.handle_events()
+    counted_fit.gate = threading.Event()
+    with service.worker(2, fit=counted_fit) as worker, ThreadPoolExecutor(1) as threads:
+        assert counted_fit.entered.wait(30)
+        stopped = threads.submit(worker.stop, 30.0)
+        until(lambda: service.queue.slots() == 0)
+        service.submit("j2")
+        scheduler.handle_events()
+        with service.worker():
+            assert service.until_ended("j2", scheduler).state is JobState.SUCCEEDED
+        assert not stopped.done()
+        counted_fit.gate.set()
+        assert stopped.result(30)
+    assert service.until_ended("j1", scheduler).state is JobState.SUCCEEDED
 
 
 def test_fit_that_outlasts_the_grace_is_handed_on_and_its_result_refused(
