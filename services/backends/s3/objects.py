@@ -85,10 +85,10 @@ class S3Objects:
     def list_keys(self, prefix: str, older_than: datetime) -> Iterator[str]:
         """See the port. In the order of the keys, a page at a time.
 
-        Parts of uploads that were killed a day ago are removed first.
+        Parts of uploads under the prefix that were killed a day ago are removed first.
         """
         full_prefix = self._location.full_prefix(prefix)
-        self._remove_old_parts()
+        self._remove_old_parts(full_prefix)
         return self._keys(full_prefix, older_than - _CLOCK_STEP)
 
     def ping(self) -> None:
@@ -114,9 +114,10 @@ class S3Objects:
                 if key is not None and item["LastModified"] <= before:
                     yield key
 
-    def _remove_old_parts(self) -> None:
+    def _remove_old_parts(self, full_prefix: str) -> None:
         before = datetime.now(UTC) - _PARTIAL_MAX_AGE
-        for page in self._pages("list_multipart_uploads", self._location.prefix):
+        # Not in all of the bucket, which the service may share with strangers.
+        for page in self._pages("list_multipart_uploads", full_prefix):
             for upload in page.get("Uploads", ()):
                 if self._location.own_key(upload["Key"]) is None or upload["Initiated"] > before:
                     continue

@@ -138,6 +138,17 @@ def test_parts_of_uploads_that_were_killed_go_when_old(
     assert uploads(bucket, prefix) == []
 
 
+def test_uploads_of_strangers_in_the_same_bucket_stay(
+    objects: S3Objects, bucket: Any, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_objects, "_PARTIAL_MAX_AGE", timedelta(seconds=-10))
+    theirs = f"{prefix}/backups/disk.img"
+    upload = bucket.meta.client.create_multipart_upload(Bucket=bucket.name, Key=theirs)["UploadId"]
+    assert list(objects.list_keys("datasets/", EVER)) == []
+    assert uploads(bucket, prefix) == [upload]
+    bucket.meta.client.abort_multipart_upload(Bucket=bucket.name, Key=theirs, UploadId=upload)
+
+
 def test_a_completion_whose_answer_was_lost_counts(objects: S3Objects) -> None:
     answers = []
 
