@@ -21,12 +21,13 @@ from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.errors import invalid_field
 from services.gateway.messages import correlation_message, dataset_message, sample_message
 from services.gateway.names import parse_dataset
-from services.gateway.paging import fit_message
+from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message
+from services.gateway.reads import Reads
 from services.gateway.slots import Slots
 from services.gateway.stored_tables import open_table
 from services.gateway.upload_requests import UploadRequest
 from services.gateway.uploads import Uploads
-from services.tables import sample_table
+from services.tables import SampleTooLarge, sample_table
 
 __all__ = ["DatasetServicer"]
 
@@ -40,12 +41,15 @@ _log = structlog.get_logger(__name__)
 class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     """See `protos/kmeans/v1/dataset_service.proto`, which documents every method."""
 
-    def __init__(self, store: Store, objects: ObjectStore, uploads: Uploads, transfers: Slots) -> None:
-        """Serve from this store; `transfers` bounds the uploads that run at once."""
+    def __init__(
+        self, store: Store, objects: ObjectStore, uploads: Uploads, *, transfers: Slots, reads: Reads
+    ) -> None:
+        """Serve from this store; `transfers` bounds the uploads at once, `reads` what samples read."""
         self._store = store
         self._objects = objects
         self._uploads = uploads
         self._transfers = transfers
+        self._reads = reads
         self._access = Access(store)
 
     def UploadDataset(
@@ -117,9 +121,17 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
             max(1, _MAX_SAMPLE_CELLS // len(columns)),
         )
 
-        def answer(size: int) -> dataset_service_pb2.SampleDatasetResponse:
-            with open_table(self._objects, dataset.id) as source:
-                return sample_message(sample_table(source, columns, size, request.seed))
+        turn = self._reads.turns(partial(check_still_wanted, context))
+
+        def answer(size: int) -> dataset_service_pb2.SampleDatasetResponse | None:
+            try:
+                with open_table(self._objects, dataset.id) as source:
+                    sample = sample_table(
+                        source, columns, size, request.seed, max_text_bytes=MAX_MESSAGE_BYTES, turn=turn
+                    )
+            except SampleTooLarge:
+                return None
+            return sample_message(sample)
 
         return fit_message(answer, max_rows)
 

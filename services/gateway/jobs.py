@@ -90,7 +90,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         """See the proto."""
         owner = owner_of(context)
         dataset = self._access.dataset(owner, parse_dataset(request.spec.dataset, "spec.dataset"))
-        planned = self._submission.plan(owner, request, dataset)
+        planned = self._submission.plan(owner, request, dataset, partial(check_still_wanted, context))
         check_still_wanted(context)
         if request.validate_only:
             self._submission.check(planned)

@@ -15,6 +15,7 @@ from services.gateway.best import require_best
 from services.gateway.errors import invalid_field
 from services.gateway.models import Labeller, read_model
 from services.gateway.names import task_name
+from services.gateway.reads import Reads
 from services.gateway.stored_tables import open_table
 from services.tables import read_complete_rows, write_labelled
 
@@ -28,10 +29,11 @@ _CHUNK_BYTES = 1 << 20
 class Labels:
     """Labels rows of a job's dataset under the model of one of its tasks."""
 
-    def __init__(self, store: Store, objects: ObjectStore) -> None:
-        """Models come from the store, rows from the object store."""
+    def __init__(self, store: Store, objects: ObjectStore, reads: Reads) -> None:
+        """Models come from the store, rows from the object store, and `reads` says whose turn it is."""
         self._store = store
         self._objects = objects
+        self._reads = reads
 
     def best_task(self, job: Job, min_members: int) -> TaskKey:
         """The task that the job's report recommends.
@@ -100,9 +102,12 @@ class Labels:
         # There are at most MAX_K labels, and perhaps 100 million rows.
         labels = np.full(row_count if chosen is None else len(chosen), -1, dtype=np.int8)
         with open_table(self._objects, job.spec.dataset_id) as source:
-            for part in read_complete_rows(source, stored.columns, chosen):
+            turn = self._reads.turns(check)
+            for part in read_complete_rows(source, stored.columns, chosen, turn=turn):
                 places = part.rows if chosen is None else np.searchsorted(chosen, part.rows)
                 labels[places] = labeller.labels(part.values, check)
+                # Not kept while the next one waits for its turn.
+                del part
         return labels
 
 

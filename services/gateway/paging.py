@@ -14,13 +14,14 @@ MAX_MESSAGE_BYTES = 4 << 20
 M = TypeVar("M", bound=Message)
 
 
-def fit_message(build: Callable[[int], M], size: int) -> M:
+def fit_message(build: Callable[[int], M | None], size: int) -> M:
     """The answer with `size` items, or with fewer when they would not fit into one message.
 
-    A thousand datasets of 256 columns do not; the caller then gets a shorter page and its token.
+    A thousand datasets of 256 columns do not; the caller then gets a shorter page and its token. `build`
+    returns None where it sees by itself that so many do not fit, which one always does.
     """
     while True:
         message = build(size)
-        if size <= 1 or message.ByteSize() <= MAX_MESSAGE_BYTES:
+        if message is not None and (size <= 1 or message.ByteSize() <= MAX_MESSAGE_BYTES):
             return message
-        size //= 2
+        size = max(1, size // 2)

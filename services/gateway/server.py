@@ -33,6 +33,7 @@ from services.gateway.labels import Labels
 from services.gateway.memory import Memory
 from services.gateway.paging import MAX_MESSAGE_BYTES
 from services.gateway.patience import Patience
+from services.gateway.reads import Reads
 from services.gateway.slots import Slots, share_of
 from services.gateway.submission import Submission
 from services.gateway.tls import server_credentials, tls_files
@@ -161,6 +162,7 @@ class Gateway:
             per_owner=share_of(threads // 2, is_shared=is_shared),
             reason="TOO_MANY_STREAMS",
         )
+        reads = Reads()
         limits = OwnerLimits(settings.max_owner_jobs, settings.max_owner_tasks, settings.max_owner_bytes)
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(
@@ -174,16 +176,17 @@ class Gateway:
                     max_rows=settings.max_rows,
                     limits=limits,
                 ),
-                transfers,
+                transfers=transfers,
+                reads=reads,
             ),
             self._server,
         )
         job_service_pb2_grpc.add_JobServiceServicer_to_server(
             JobServicer(
                 store,
-                Submission(store, queue, objects, clock, limits, settings.max_job_cells),
+                Submission(store, queue, objects, clock, limits, settings.max_job_cells, reads=reads),
                 self._watching,
-                Labels(store, objects),
+                Labels(store, objects, reads),
                 Agreements(store, objects),
                 watches=Slots(
                     "watches",

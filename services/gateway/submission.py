@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -19,6 +19,7 @@ from services.core.tasks import TaskKey, TaskState
 from services.core.validation import check_display_name, check_selection, check_spec
 from services.gateway.messages import read_spec
 from services.gateway.names import job_name, new_id, parse_request_id
+from services.gateway.reads import Reads
 from services.gateway.stored_tables import open_table
 from services.tables import profile_selection
 
@@ -46,10 +47,13 @@ class Submission:
         clock: Clock,
         limits: OwnerLimits = NO_LIMITS,
         max_cells: int = 0,
+        *,
+        reads: Reads,
     ) -> None:
         """Keep jobs in the store, within the limits of their owners, and announce them on the queue.
 
-        A job of more than `max_cells` cells is refused, unless that is 0.
+        A job of more than `max_cells` cells is refused, unless that is 0. What is looked up in a table takes
+        its turn in `reads`.
         """
         self._store = store
         self._queue = queue
@@ -57,9 +61,22 @@ class Submission:
         self._clock = clock
         self._limits = limits
         self._max_cells = max_cells
+        self._reads = reads
 
-    def plan(self, owner: str, request: job_service_pb2.CreateJobRequest, dataset: Dataset) -> PlannedJob:
+    def plan(
+        self,
+        owner: str,
+        request: job_service_pb2.CreateJobRequest,
+        dataset: Dataset,
+        check_still_wanted: Callable[[], None],
+    ) -> PlannedJob:
         """Check a request against its dataset and fill in every default.
+
+        Args:
+            owner: whose job it becomes.
+            request: what is asked.
+            dataset: the owner's, which the request names.
+            check_still_wanted: called while the table is read, and ends that by raising.
 
         Raises:
             InvalidInput: with one violation per wrong field.
@@ -70,7 +87,8 @@ class Submission:
         spec = read_spec(request.spec, dataset)
         check_spec(spec, dataset)
         with open_table(self._objects, dataset.id) as source:
-            selection = profile_selection(source, spec.columns)
+            turn = self._reads.turns(check_still_wanted)
+            selection = profile_selection(source, spec.columns, turn=turn)
         check_selection(spec, selection, max_cells=self._max_cells, named=bool(request.spec.columns))
         n = selection.complete_row_count
         job = Job(

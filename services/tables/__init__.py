@@ -9,7 +9,7 @@ from services.tables.labelled import free_name, write_labelled
 from services.tables.matrix import Matrix, load_matrix
 from services.tables.parsing import ParsedTable, parse_table
 from services.tables.refusals import Reason
-from services.tables.sample import Sample, SampledColumn, sample_table
+from services.tables.sample import Sample, SampledColumn, SampleTooLarge, sample_table
 from services.tables.selection import Selection, profile_selection
 from services.tables.signatures import is_parquet
 
@@ -19,6 +19,7 @@ __all__ = [
     "ParsedTable",
     "Reason",
     "Sample",
+    "SampleTooLarge",
     "SampledColumn",
     "Selection",
     "free_name",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -28,7 +29,11 @@ class CompleteRows:
 
 
 def read_complete_rows(
-    source: BinaryIO, columns: Sequence[str], chosen: NDArray[np.int64] | None = None
+    source: BinaryIO,
+    columns: Sequence[str],
+    chosen: NDArray[np.int64] | None = None,
+    *,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[CompleteRows]:
     """The complete rows in their order, in the memory of one row group; the same rows as `load_matrix`.
 
@@ -37,6 +42,7 @@ def read_complete_rows(
         columns: names of d numeric columns, at least one.
         chosen: (m,) only these data rows, ascending; every row when None. Row groups with none of them are
             not read.
+        turn: entered while a row group is decoded; what entering it raises passes through.
 
     Raises:
         InvalidInput: a column does not exist, is text or is named twice, or none is chosen.
@@ -52,9 +58,19 @@ def read_complete_rows(
             low, high = np.searchsorted(chosen, (start, start + size))
             picked = chosen[low:high] - start
         if len(picked):
-            values = table.read_matrix(index, columns)
-            if len(picked) < size:
-                values = values[picked]
-            complete = ~np.isnan(values).any(axis=1)
-            yield CompleteRows(values[complete], picked[complete] + start)
+            with turn():
+                part = _complete(table, index, columns, picked)
+            yield CompleteRows(part.values, part.rows + start)
+            del part
         start += size
+
+
+def _complete(
+    table: StoredTable, index: int, columns: Sequence[str], picked: NDArray[np.int64]
+) -> CompleteRows:
+    """The complete ones of these rows of one row group, counted from its first; a copy."""
+    values = table.read_matrix(index, columns)
+    if len(picked) < len(values):
+        values = values[picked]
+    complete = ~np.isnan(values).any(axis=1)
+    return CompleteRows(values[complete], picked[complete])

@@ -79,6 +79,17 @@ def test_an_answer_is_shortened_until_it_fits_into_a_message() -> None:
     assert asked == [1000, 500, 250]
 
 
+def test_an_answer_that_is_known_not_to_fit_is_shortened_too() -> None:
+    asked = []
+
+    def answer(size: int) -> dataset_service_pb2.ListDatasetsResponse | None:
+        asked.append(size)
+        return dataset_service_pb2.ListDatasetsResponse() if size == 1 else None
+
+    fit_message(answer, 5)
+    assert asked == [5, 2, 1]
+
+
 def test_one_item_is_sent_whatever_its_size() -> None:
     answer = dataset_service_pb2.ListDatasetsResponse(next_page_token="x" * (MAX_MESSAGE_BYTES + 1))
     assert fit_message(lambda size: answer, 3) is answer

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from services.core.errors import InvalidInput
-from services.tables import sample_table
+from services.tables import SampleTooLarge, sample_table
 
 Store = Callable[..., BinaryIO]
 
@@ -81,3 +82,39 @@ def test_an_empty_table(store: Store) -> None:
     )
     assert sample.rows.size == 0
     assert [len(column.cells) for column in sample.columns] == [0, 0]
+
+
+def test_of_long_texts_only_what_is_shown_is_kept(store: Store) -> None:
+    """Of the row groups before, when the next one is read."""
+    source = store({"t": ["é" * 50_000] * 200, "a": np.arange(200.0)}, group_rows=10)
+    before, held = pa.total_allocated_bytes(), []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        held.append(pa.total_allocated_bytes() - before)
+        yield
+
+    sample = sample_table(source, None, 1000, 0, turn=turn)
+    assert sample.columns[0].cells == ["é" * 80] * 200
+    assert len(held) == 20
+    assert max(held) < 200_000
+
+
+def test_texts_that_have_no_room_are_not_read_to_the_end(store: Store) -> None:
+    source = store({"a": np.arange(100.0), "t": ["é" * 100] * 100}, group_rows=10)
+    groups = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        groups.append(1)
+        yield
+
+    with pytest.raises(SampleTooLarge):
+        sample_table(source, None, 100, 0, max_text_bytes=160 * 100 - 1, turn=turn)
+    assert len(groups) == 10
+    groups.clear()
+    with pytest.raises(SampleTooLarge):
+        sample_table(source, None, 100, 0, max_text_bytes=160 * 15, turn=turn)
+    assert len(groups) == 2
+    assert sample_table(source, None, 100, 0, max_text_bytes=160 * 100).rows.size == 100
+    assert sample_table(source, ["a"], 100, 0, max_text_bytes=0).rows.size == 100

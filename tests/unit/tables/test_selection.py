@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -72,3 +73,20 @@ def test_damaged_pages_are_data_loss(store: Store) -> None:
     source.write(b"\xff" * 3000)
     with pytest.raises(DataLoss):
         profile_selection(source, ["a"])
+
+
+def test_each_row_group_is_read_in_a_turn_and_reading_ends_where_that_raises(store: Store) -> None:
+    source = store({"a": [3.0, NAN, 1.0, 2.0, 5.0]}, group_rows=2)
+    turns = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        turns.append(1)
+        if len(turns) == 5:
+            raise ConnectionError
+        yield
+
+    assert profile_selection(source, ["a"], turn=turn) == Selection(5, 4, ())
+    assert len(turns) == 3
+    with pytest.raises(ConnectionError):
+        profile_selection(source, ["a"], turn=turn)
