@@ -22,7 +22,7 @@ from services.gateway.access import Access, caller_of, check_still_wanted, owner
 from services.gateway.agreements import Agreements
 from services.gateway.errors import invalid_field
 from services.gateway.labels import Labels, read_rows
-from services.gateway.memory import Memory, label_bytes, model_bytes
+from services.gateway.memory import Memory, label_bytes, model_bytes, table_bytes
 from services.gateway.messages import (
     COVARIANCES,
     JOB_STATES,
@@ -255,7 +255,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         check = partial(check_still_wanted, context)
         with self._transfers.take(owner_of(context)):
             job, key = self._labelled(request, context)
-            with self._memory.hold(job.owner, label_bytes(_row_count(job)), check):
+            held = label_bytes(_row_count(job)) + table_bytes(self._store.get_dataset(job.spec.dataset_id))
+            with self._memory.hold(job.owner, held, check):
                 yield from self._labels.table(job, key, check)
 
     def Predict(

@@ -83,7 +83,7 @@ class Labels:
         """
         labels = self._label_rows(job, key, None, check)
         with open_table(self._objects, job.spec.dataset_id) as source:
-            for chunk in write_labelled(source, labels, _CHUNK_BYTES):
+            for chunk in write_labelled(source, labels, _CHUNK_BYTES, turn=self._reads.turns(check)):
                 yield job_service_pb2.ExportLabelsResponse(chunk=chunk)
 
     def _label_rows(

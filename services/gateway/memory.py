@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from services.core.datasets import ColumnKind, Dataset
 from services.core.errors import LimitExceeded
 from services.core.jobs import JobSpec
 from services.core.tasks import TaskKey
 
-__all__ = ["Memory", "label_bytes", "model_bytes"]
+__all__ = ["Memory", "label_bytes", "model_bytes", "table_bytes"]
 
 _DEFAULT_WAIT_SECONDS = 10.0
 _RETRY_SECONDS = 10
@@ -26,6 +27,8 @@ _NUMBER_BYTES = 8
 _WRITTEN_NUMBER_BYTES = 100
 # What goes with any stream: the message on its way, and the one being made.
 _STREAM_BYTES = 2 << 20
+# A row group of a stored table: 16 MiB, and what was parsed with the row that made them full.
+_ROW_GROUP_BYTES = 24 << 20
 
 
 class Memory:
@@ -98,3 +101,10 @@ def model_bytes(spec: JobSpec, key: TaskKey) -> int:
 def label_bytes(row_count: int) -> int:
     """What a stream of labels holds: a byte a row."""
     return row_count + _STREAM_BYTES
+
+
+def table_bytes(dataset: Dataset) -> int:
+    """What a stream of a stored table holds besides: a row group; how long texts are is not known before."""
+    if any(column.kind is ColumnKind.TEXT for column in dataset.columns):
+        return _ROW_GROUP_BYTES
+    return min(dataset.row_count * len(dataset.columns) * _NUMBER_BYTES, _ROW_GROUP_BYTES)

@@ -71,7 +71,7 @@ _OPTIONS = (
 # `grpc.max_connection_age_grace_ms`, and without it gRPC waits for them without end.
 _CONNECTION_AGE_SECONDS = 600.0
 
-# By models and labels of the downloads and predictions under way, however many there may be.
+# By models, labels and rows of the downloads and predictions under way, however many there may be.
 _HELD_BYTES = 256 << 20
 
 # Of one connection, watches of health included, which take no thread.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,18 +21,24 @@ _LABEL = "label"
 
 
 def write_labelled(
-    source: BinaryIO, labels: NDArray[np.signedinteger[Any]], chunk_bytes: int
+    source: BinaryIO,
+    labels: NDArray[np.signedinteger[Any]],
+    chunk_bytes: int,
+    *,
+    turn: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[bytes]:
     """Yield a CSV file in UTF-8: the table's rows and columns, and a column `label`.
 
     Numbers keep their value and texts are as they were read; a missing cell is empty, and so is the label
     of a row that has none. Cells are quoted where CSV needs it and otherwise left alone: one that a
-    spreadsheet would take for a formula is data. At most one row group is in memory.
+    spreadsheet would take for a formula is data. One row group is in memory while its chunks are taken, and
+    of its text what about `chunk_bytes` of it make.
 
     Args:
         source: a stored table (Parquet); seekable.
         labels: (row_count,) integers, -1 for a row without a label.
         chunk_bytes: size of a chunk; only the last is smaller.
+        turn: entered while a row group is read; what entering it raises passes through.
 
     Raises:
         DataLoss: the stored table is damaged.
@@ -40,24 +47,29 @@ def write_labelled(
     names = table.names
     buffer = bytearray()
     start = 0
-    header = True
     for index, size in enumerate(table.group_sizes()):
         of_group = labels[start : start + size]
+        with turn():
+            columns = [*table.read_group(index, names), pa.array(of_group, mask=of_group < 0)]
+        group = pa.table(columns, names=[*names, free_name(_LABEL, names)])
+        del columns
+        rows = max(1, size * chunk_bytes // max(1, group.nbytes))
+        for first in range(0, size, rows):
+            buffer += _text(group.slice(first, rows), header=start + first == 0)
+            while len(buffer) >= chunk_bytes:
+                yield bytes(buffer[:chunk_bytes])
+                del buffer[:chunk_bytes]
+        # Not kept while the next one is read.
+        del group
         start += size
-        columns = [*table.read_group(index, names), pa.array(of_group, mask=of_group < 0)]
-        sink = io.BytesIO()
-        csv.write_csv(
-            pa.table(columns, names=[*names, free_name(_LABEL, names)]),
-            sink,
-            csv.WriteOptions(include_header=header),
-        )
-        header = False
-        buffer += sink.getbuffer()
-        while len(buffer) >= chunk_bytes:
-            yield bytes(buffer[:chunk_bytes])
-            del buffer[:chunk_bytes]
     if buffer:
         yield bytes(buffer)
+
+
+def _text(rows: Any, *, header: bool) -> bytes:
+    sink = io.BytesIO()
+    csv.write_csv(rows, sink, csv.WriteOptions(include_header=header))
+    return sink.getvalue()
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:

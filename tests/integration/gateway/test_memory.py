@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import queue
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from kmeans.v1 import dataset_pb2, job_pb2, job_service_pb2
 
 from kmeans_client import Client, KMeansError
+from services.core.settings import Settings
 from services.gateway import server
 from services.gateway.memory import Memory
 
@@ -48,3 +52,38 @@ def test_what_a_stream_holds_is_bounded_in_all(
     requests.put(None)
     assert list(predicting) == []
     assert list(client.export_model(task))
+
+
+class _Noting(Memory):
+    """Enough for everybody, and what was asked for."""
+
+    asked: list[int]
+
+    def hold(self, owner: str, size_bytes: int, check: Callable[[], None]) -> AbstractContextManager[None]:
+        self.asked.append(size_bytes)
+        return super().hold(owner, size_bytes, check)
+
+
+def test_a_download_of_a_table_is_counted_with_the_rows_that_it_holds(
+    backends: Any, bench: Any, table: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of text as much as a row group may be, of a few numbers what they take."""
+    noting = _Noting(1 << 30, 1 << 30)
+    noting.asked = []
+    monkeypatch.setattr(server, "Memory", lambda *_: noting)
+    gateway = server.Gateway(backends.store, backends.queue, backends.objects, Settings())
+    numbers = b"\n".join(b",".join(line.split(b",")[1:3]) for line in table.splitlines())
+    with Client(f"127.0.0.1:{gateway.start('127.0.0.1:0')}") as client:
+        sizes = []
+        for content in (table, numbers):
+            dataset = client.upload_dataset(io.BytesIO(content), display_name="t.csv")
+            spec = job_pb2.JobSpec(dataset=dataset.name, columns=["a", "b"], max_k=1, n_experiments=1)
+            name = client.create_job(spec).job.name
+            bench.run(name)
+            noting.asked.clear()
+            assert list(client.export_labels(name, 1))
+            assert list(client.stream_labels(name, 1))
+            exported, streamed = noting.asked
+            sizes.append(exported - streamed)
+    gateway.stop(0)
+    assert sizes == [24 << 20, 150 * 2 * 8]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,19 @@ def test_row_groups_follow_each_other(tmp_path: Path, monkeypatch: pytest.Monkey
         lines = b"".join(write_labelled(source, labels, 1 << 20)).decode().split()
     assert lines[0] == '"a","label"'
     assert lines[1:] == [f"{value},{value}" for value in range(100)]
+
+
+def test_of_a_row_group_only_the_text_of_a_few_chunks_is_in_memory(tmp_path: Path) -> None:
+    destination = tmp_path / "table.parquet"
+    line = "x" * 100_000
+    parse_table(io.BytesIO(f"a\n{f'{line}{chr(10)}' * 150}".encode()), "t.csv", None, destination)
+    tracemalloc.start()
+    try:
+        with destination.open("rb") as source:
+            chunks = write_labelled(source, np.zeros(150, dtype=np.int8), 1 << 20)
+            size_bytes = sum(map(len, chunks))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size_bytes == len('"a","label"\n') + 150 * len(f'"{line}",0\n')
+    assert peak_bytes < 6 << 20
