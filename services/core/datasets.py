@@ -97,6 +97,10 @@ class Correlation:
     row_count: int
 
 
+NO_CORRELATION = Correlation((), (), 0)
+"""In place of the one that a listing leaves out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """An uploaded table: its bytes live in the object store under `original_key` and `table_key`.

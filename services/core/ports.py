@@ -61,8 +61,9 @@ class DatasetStore(Protocol):
     def list_datasets(self, owner: str | None, page: PageRequest) -> Page[Dataset]:
         """Newest first: by (created_at, id) descending. None lists every owner's.
 
-        A record that cannot be read is told in the log and left out, so that a page may hold fewer than
-        asked for and not be the last; `get_dataset` raises DataLoss for it.
+        Without their correlations (NO_CORRELATION), of which that of one wide table takes megabytes. A record
+        that cannot be read is told in the log and left out, so that a page may hold fewer than asked for
+        and not be the last; `get_dataset` raises DataLoss for it.
         """
 
     def delete_dataset(self, dataset_id: str) -> None:

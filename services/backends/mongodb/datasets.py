@@ -8,7 +8,7 @@ from services.backends.documents import Document
 from services.backends.missing import dataset_not_found
 from services.backends.mongodb.database import Collections, Database, Transaction
 from services.backends.mongodb.positions import NEWEST_FIRST, behind_newest, newest_page
-from services.backends.mongodb.records import dataset_record, read_dataset_record
+from services.backends.mongodb.records import dataset_record, read_dataset_record, read_listed_dataset_record
 from services.backends.mongodb.usage import hold_owner, note_owner
 from services.backends.request_ids import same_dataset
 from services.core.datasets import Dataset
@@ -80,8 +80,12 @@ class MongoDatasets:
         if owner is not None:
             wanted["owner"] = owner
         with self._database.calls() as collections:
-            records = list(collections.datasets.find(wanted, sort=NEWEST_FIRST, limit=page.size + 1))
-        return newest_page(records, page, read_dataset_record)
+            records = list(
+                collections.datasets.find(
+                    wanted, {"correlation": False}, sort=NEWEST_FIRST, limit=page.size + 1
+                )
+            )
+        return newest_page(records, page, read_listed_dataset_record)
 
     def delete_dataset(self, dataset_id: str) -> None:
         """See the port."""

@@ -28,6 +28,7 @@ __all__ = [
     "job_record",
     "read_dataset_record",
     "read_job_record",
+    "read_listed_dataset_record",
     "read_standing",
     "read_task",
     "read_task_key",
@@ -103,6 +104,12 @@ def read_dataset_record(record: Mapping[str, Any]) -> Dataset:
     """Read what `dataset_record` made; DataLoss when it is damaged."""
     with reading(f"dataset {record.get('_id')}"):
         return read_dataset({**record, "id": record["_id"]}, record["created_at"])
+
+
+def read_listed_dataset_record(record: Mapping[str, Any]) -> Dataset:
+    """Read what `dataset_record` made and a listing left the correlation out of; DataLoss as above."""
+    left_out = {"columns": (), "values": (), "row_count": 0}
+    return read_dataset_record({**record, "correlation": left_out})
 
 
 def job_record(job: Job) -> Document:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import itemgetter
 
 from services.backends.missing import dataset_not_found
@@ -15,14 +16,14 @@ from services.backends.sqlite.records import (
     read_dataset_row,
 )
 from services.backends.sqlite.usage import usage_of
-from services.core.datasets import Dataset
+from services.core.datasets import NO_CORRELATION, Dataset
 from services.core.errors import FailedPrecondition
 from services.core.pages import Page, PageRequest
 from services.core.quotas import NO_LIMITS, OwnerLimits, check_quota
 
 __all__ = ["SqliteDatasets"]
 
-_CREATED_AT = DATASET_COLUMNS.split(", ").index("created_at")
+_BY_ID = f"SELECT {DATASET_COLUMNS} FROM datasets WHERE id = ?"
 
 
 class SqliteDatasets:
@@ -51,7 +52,7 @@ class SqliteDatasets:
     def get_dataset(self, dataset_id: str) -> Dataset:
         """See the port."""
         with self._database.read() as transaction:
-            row = transaction.one(f"SELECT {DATASET_COLUMNS} FROM datasets WHERE id = ?", (dataset_id,))
+            row = transaction.one(_BY_ID, (dataset_id,))
         if row is None:
             raise dataset_not_found(dataset_id)
         return read_dataset_row(row)
@@ -72,17 +73,19 @@ class SqliteDatasets:
             conditions.append("(created_at, id) < (?, ?)")
             parameters.extend(after)
         with self._database.read() as transaction:
-            rows = transaction.all(
-                f"SELECT {DATASET_COLUMNS} FROM datasets WHERE {' AND '.join(conditions)} "
+            places = transaction.all(
+                f"SELECT id, created_at FROM datasets WHERE {' AND '.join(conditions)} "
                 "ORDER BY created_at DESC, id DESC LIMIT ?",
                 (*parameters, page.size + 1),
             )
-        shown = rows[: page.size]
-        items = read_sound(shown, read_dataset_row, itemgetter(0))
-        if len(rows) <= page.size:
+            shown = places[: page.size]
+            # One after the other: a record is large, and of most of it nothing is kept.
+            items = read_sound(shown, lambda place: _listed(transaction, place[0]), itemgetter(0))
+        if len(places) <= page.size:
             return Page(items)
-        # From the row, not the last item: the row may be damaged, the page empty.
-        return Page(items, page.token_after((shown[-1][_CREATED_AT], shown[-1][0])))
+        # From the place, not the last item: the record may be damaged, the page empty.
+        id_, created_at = shown[-1]
+        return Page(items, page.token_after((created_at, id_)))
 
     def delete_dataset(self, dataset_id: str) -> None:
         """See the port."""
@@ -105,3 +108,10 @@ def _by_request(transaction: Transaction, owner: str, request_id: str) -> Datase
         f"SELECT {DATASET_COLUMNS} FROM datasets WHERE owner = ? AND request_id = ?", (owner, request_id)
     )
     return None if row is None else read_dataset_row(row)
+
+
+def _listed(transaction: Transaction, dataset_id: str) -> Dataset:
+    row = transaction.one(_BY_ID, (dataset_id,))
+    if row is None:  # not within one transaction
+        raise dataset_not_found(dataset_id)
+    return replace(read_dataset_row(row), correlation=NO_CORRELATION)

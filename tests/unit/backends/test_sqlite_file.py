@@ -115,7 +115,7 @@ def test_a_full_disk_keeps_nothing_of_the_change(store: SqliteStore) -> None:
         start_job(store, 600)
     connection.execute("PRAGMA max_page_count = 1000000")
     assert all(store.all_tasks(job.id) == () for job in store.unfinished_jobs())
-    assert dataset in store.list_datasets(None, PageRequest()).items
+    assert store.get_dataset(dataset.id) == dataset
     job, keys = start_job(store, 600)
     assert len(store.all_tasks(job.id)) == len(keys)
 
