@@ -13,8 +13,9 @@ from services.gateway.turns import Turns
 
 __all__ = ["Reads"]
 
-# More would hardly be faster. A turn is one row group, so that a large table keeps nobody waiting for long.
-_READERS = 2
+# Two keep the processors busy while others wait for the object store. A turn is one row group, so that a
+# large table keeps nobody waiting for long.
+_READERS = 4
 
 
 class Reads:
