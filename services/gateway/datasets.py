@@ -14,14 +14,13 @@ from kmeans.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 
 from services.core.datasets import MAX_COLUMNS, Dataset, original_key, table_key
 from services.core.errors import ServiceError
-from services.core.pages import PageRequest
 from services.core.ports import ObjectStore, Store
 from services.core.validation import refuse, wrong_columns
 from services.gateway.access import Access, check_still_wanted, owner_of
 from services.gateway.errors import invalid_field
 from services.gateway.messages import correlation_message, dataset_message, sample_message
 from services.gateway.names import parse_dataset
-from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message
+from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message, fit_page
 from services.gateway.reads import Reads
 from services.gateway.slots import Slots
 from services.gateway.stored_tables import open_table
@@ -74,15 +73,14 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     ) -> dataset_service_pb2.ListDatasetsResponse:
         """See the proto."""
         owner = owner_of(context)
-        asked = PageRequest.parse(request.page_size, request.page_token, listing=("datasets", owner))
-
-        def answer(size: int) -> dataset_service_pb2.ListDatasetsResponse:
-            page = self._store.list_datasets(owner, PageRequest(size, asked.after, asked.scope))
-            return dataset_service_pb2.ListDatasetsResponse(
-                datasets=map(dataset_message, page.items), next_page_token=page.next_token
-            )
-
-        return fit_message(answer, asked.size)
+        datasets, token = fit_page(
+            partial(self._store.list_datasets, owner),
+            dataset_message,
+            request.page_size,
+            request.page_token,
+            listing=("datasets", owner),
+        )
+        return dataset_service_pb2.ListDatasetsResponse(datasets=datasets, next_page_token=token)
 
     def DeleteDataset(
         self, request: dataset_service_pb2.DeleteDatasetRequest, context: grpc.ServicerContext

@@ -37,7 +37,7 @@ from services.gateway.model_files import write_model
 from services.gateway.models import fitted
 from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, parse_task
 from services.gateway.onnx_models import write_onnx
-from services.gateway.paging import fit_message
+from services.gateway.paging import fit_message, fit_page
 from services.gateway.predictions import Predictions
 from services.gateway.slots import Slots
 from services.gateway.submission import Submission
@@ -113,15 +113,14 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         states = tuple(dict.fromkeys(JOB_STATES.read_all(request.states, "states"))) or None
         dataset_id = parse_dataset(request.dataset, "dataset") if request.dataset else None
         job_filter = JobFilter(owner, states, dataset_id, check_query(request.query))
-        asked = PageRequest.parse(request.page_size, request.page_token, listing=("jobs", job_filter))
-
-        def answer(size: int) -> job_service_pb2.ListJobsResponse:
-            page = self._store.list_jobs(job_filter, PageRequest(size, asked.after, asked.scope))
-            return job_service_pb2.ListJobsResponse(
-                jobs=map(self._message, page.items), next_page_token=page.next_token
-            )
-
-        return fit_message(answer, asked.size)
+        jobs, token = fit_page(
+            partial(self._store.list_jobs, job_filter),
+            self._message,
+            request.page_size,
+            request.page_token,
+            listing=("jobs", job_filter),
+        )
+        return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     def WatchJob(
         self, request: job_service_pb2.WatchJobRequest, context: grpc.ServicerContext

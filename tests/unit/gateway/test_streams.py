@@ -6,11 +6,12 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from kmeans.v1 import dataset_service_pb2
+from kmeans.v1 import dataset_pb2, dataset_service_pb2
 
 from services.core.errors import LimitExceeded
 from services.core.jobs import MAX_K
-from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message
+from services.core.pages import Page, PageRequest
+from services.gateway.paging import MAX_MESSAGE_BYTES, fit_message, fit_page
 from services.gateway.slots import Slots, share_of
 from services.gateway.turns import Turns
 
@@ -77,6 +78,28 @@ def test_an_answer_is_shortened_until_it_fits_into_a_message() -> None:
 
     assert len(fit_message(answer, 1000).next_page_token) <= MAX_MESSAGE_BYTES
     assert asked == [1000, 500, 250]
+
+
+@pytest.mark.parametrize(("item_bytes", "count"), [(10, 130), (60_000, 69), (5 << 20, 1)])
+def test_a_page_is_read_in_small_steps_until_it_is_full(item_bytes: int, count: int) -> None:
+    """And the next page begins with what did not fit."""
+    asked = []
+
+    def fetch(page: PageRequest) -> Page[int]:
+        asked.append(page.size)
+        first = int(page.after[0]) + 1 if page.after else 0
+        return Page(tuple(range(first, first + page.size)), page.token_after([first + page.size - 1]))
+
+    def convert(item: int) -> dataset_pb2.Dataset:
+        return dataset_pb2.Dataset(row_count=item, display_name="x" * item_bytes)
+
+    first, token = fit_page(fetch, convert, 130, "", listing="all")
+    assert [message.row_count for message in first] == list(range(count))
+    assert max(asked) <= 50
+    answer = dataset_service_pb2.ListDatasetsResponse(datasets=first, next_page_token=token)
+    assert answer.ByteSize() <= MAX_MESSAGE_BYTES or count == 1
+    second, _ = fit_page(fetch, convert, 1, token, listing="all")
+    assert [message.row_count for message in second] == [count]
 
 
 def test_an_answer_that_is_known_not_to_fit_is_shortened_too() -> None:
