@@ -1,4 +1,4 @@
-"""Structured logs on stderr."""
+"""Structured logs on stderr, of ours and of the libraries that log in Python's own way."""
 
 from __future__ import annotations
 
@@ -29,3 +29,25 @@ def configure_logs(level: str, form: Literal["json", "text"]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    root = logging.getLogger()
+    if not any(isinstance(handler, _FromLibraries) for handler in root.handlers):
+        root.addHandler(_FromLibraries())
+
+
+class _FromLibraries(logging.Handler):
+    """Has libraries' warnings and errors written as our lines are; without it Python writes bare text."""
+
+    def __init__(self) -> None:
+        # Less severe lines are for who works on these libraries, and may show what was sent.
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line, with what is bound to the thread that it comes from."""
+        try:
+            level = logging.ERROR if record.levelno >= logging.ERROR else logging.WARNING
+            structlog.get_logger().log(
+                level, record.getMessage(), library=record.name, exc_info=record.exc_info
+            )
+        except (TypeError, ValueError, OSError):
+            # As every handler: a line that cannot be written stops no work.
+            self.handleError(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -71,3 +72,18 @@ def test_each_line_is_an_object_that_a_collector_can_search(written: io.StringIO
         assert len(line["attempt"]) >= 16
         assert line["trace_id"] == accepted["trace_id"]
         assert len(line["trace_id"]) == 32
+
+
+def test_what_a_library_writes_is_an_object_as_well(written: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(job_id="j1"):
+        logging.getLogger("some.library").warning("retrying in %.1f s", 0.5)
+        try:
+            raise OSError("no route")
+        except OSError:
+            logging.getLogger("some.library").exception("given up")
+    logging.getLogger("some.library").info("connected with %s", "a secret")
+    retrying, given_up = map(json.loads, written.getvalue().splitlines())
+    assert (retrying["event"], retrying["level"]) == ("retrying in 0.5 s", "warning")
+    assert (retrying["library"], retrying["job_id"]) == ("some.library", "j1")
+    assert (given_up["event"], given_up["level"]) == ("given up", "error")
+    assert "OSError: no route" in given_up["exception"]
