@@ -62,6 +62,7 @@ def open_telemetry(service: str, settings: Settings) -> Iterator[Telemetry]:
 
     Raises:
         FailedPrecondition: nothing can listen on that address (`ADDRESS_NOT_AVAILABLE`).
+        InvalidInput: one of the OTEL_* variables cannot be used (`BAD_SETTINGS`).
     """
     is_traced = _are_traces_wanted(os.environ)
     if settings.metrics_address is None and not is_traced:

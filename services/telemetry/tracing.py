@@ -6,6 +6,7 @@ headers, resource). Without it, or without the extra `traces`, the API does noth
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
@@ -17,12 +18,16 @@ from opentelemetry.context import Context
 from opentelemetry.trace import NoOpTracer, Span, SpanKind, Status, StatusCode, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from services.core.errors import InvalidInput
+
 __all__ = ["Attributes", "Tracing", "open_provider"]
 
 Attributes: TypeAlias = Mapping[str, str | int | float | bool] | None
 
 _NAME = "kmeans_service"
 _PROPAGATOR = TraceContextTextMapPropagator()
+# By itself the exporter tries for up to half a minute; a pod that is to end has ten seconds beside its work.
+_CLOSE_SECONDS = 3.0
 
 _log = structlog.get_logger("telemetry")
 
@@ -96,16 +101,26 @@ class Tracing:
         return _PROPAGATOR.extract({"traceparent": traceparent}, Context())
 
     def close(self) -> None:
-        """Send what is left; of no effect on a provider that cannot."""
+        """Send what is left, unless the collector does not take it in time."""
         shutdown = getattr(self._provider, "shutdown", None)
-        if shutdown is not None:
-            shutdown()
+        if shutdown is None:
+            return
+        sending = threading.Thread(target=shutdown, name="traces-end", daemon=True)
+        sending.start()
+        sending.join(_CLOSE_SECONDS)
+        if sending.is_alive():
+            _log.warning(
+                "the last spans are lost: the collector does not answer", waited_seconds=_CLOSE_SECONDS
+            )
 
 
 def open_provider(service: str) -> TracerProvider | None:
     """A provider that exports over OTLP/gRPC; None, with a warning, without the packages for it.
 
     OTEL_SERVICE_NAME names the service, `kmeans-` and its command otherwise.
+
+    Raises:
+        InvalidInput: one of the OTEL_* variables cannot be used (`BAD_SETTINGS`).
     """
     try:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
@@ -119,6 +134,14 @@ def open_provider(service: str) -> TracerProvider | None:
         )
         return None
     resource = Resource.create({"service.name": f"kmeans-{service}"}).merge(OTELResourceDetector().detect())
-    provider = SdkProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        # Whoever opened it ends it, in bounded time.
+        provider = SdkProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except ValueError as error:
+        raise InvalidInput(
+            f"Traces cannot be sent as the OTEL_* variables say: {str(error).rstrip('.')}. "
+            "Correct them, or set OTEL_SDK_DISABLED=true.",
+            "BAD_SETTINGS",
+        ) from error
     return provider

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 import grpc
 import pytest
 from kmeans.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from structlog.testing import capture_logs
 
+from services.core.errors import InvalidInput
+from services.telemetry import tracing
 from tests.integration.jobs.conftest import until
 from tests.integration.telemetry.conftest import PATIENCE_SECONDS, Observed
 
@@ -97,3 +101,27 @@ def test_a_traceparent_that_is_none_begins_a_trace(embedded: Observed, tracepare
     (span,) = [span for span in embedded.spans.get_finished_spans() if span.name == "JobService/GetJob"]
     assert span.parent is None
     assert dict(span.attributes or {})["rpc.grpc.status_code"] == 5
+
+
+def test_a_collector_that_never_answers_holds_no_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod has ten seconds beside its work, and the exporter may take half a minute."""
+    monkeypatch.setattr(tracing, "_CLOSE_SECONDS", 0.05)
+    answers, ended = threading.Event(), threading.Event()
+
+    class Silent(TracerProvider):
+        def shutdown(self) -> None:
+            answers.wait(PATIENCE_SECONDS)
+            ended.set()
+
+    with capture_logs() as lines:
+        tracing.Tracing(Silent(shutdown_on_exit=False)).close()
+    assert not ended.is_set()
+    assert [line["event"] for line in lines] == ["the last spans are lost: the collector does not answer"]
+    answers.set()
+    assert ended.wait(PATIENCE_SECONDS)
+
+
+def test_a_variable_that_cannot_be_used_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")
+    with pytest.raises(InvalidInput, match=r"OTEL_\* variables say: .*soon"):
+        tracing.open_provider("worker")
