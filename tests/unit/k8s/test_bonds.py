@@ -54,6 +54,9 @@ def test_every_disruption_budget_covers_the_pods_of_its_name(objects: Objects) -
     assert set(budgets) == {each["metadata"]["name"] for each in of_kind(objects, "Deployment")}
     for name, spec in budgets.items():
         assert selected(objects, spec["selector"]) == [name]
+        # A node is drained by moving pods one after the other, and those that are not ready at once.
+        assert spec["maxUnavailable"] not in (0, "0%"), f"{name}: no node could be drained"
+        assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow", name
 
 
 def test_pods_are_spread_over_nodes_by_their_own_kind(objects: Objects) -> None:

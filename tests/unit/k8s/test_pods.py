@@ -90,6 +90,43 @@ def test_every_container_has_its_three_probes(objects: Objects) -> None:
             assert {probe["httpGet"]["path"] for probe in probes.values()} == {"/_stcore/health"}
 
 
+def test_nobody_is_restarted_for_a_busy_moment(objects: Objects) -> None:
+    for name, container in containers(objects):
+        probe = container["livenessProbe"]
+        patience = probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3)
+        assert patience >= 30, f"{name}: every restart makes the others busier"
+
+
+def test_prometheus_asks_at_the_port_where_figures_are_told(objects: Objects) -> None:
+    ours = [each for each in of_kind(objects, "PodMonitor") if each["metadata"]["name"] == "kmeans"]
+    for monitor in ours:
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        for name, container in containers(objects):
+            if name in SERVICES:
+                numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
+                told = variables(objects, name)["KMEANS_METRICS_ADDRESS"]
+                assert told == f"0.0.0.0:{numbers[endpoint['port']]}", name
+
+
+def test_the_ingress_speaks_to_the_gateway_as_it_is_spoken_to(objects: Objects, overlay: str) -> None:
+    if overlay != "production":
+        assert of_kind(objects, "Ingress") == ()
+        return
+    prefix = "nginx.ingress.kubernetes.io/"
+    calls = named(objects, "Ingress", "gateway")["metadata"]["annotations"]
+    pages = named(objects, "Ingress", "ui")["metadata"]["annotations"]
+    is_secured = "KMEANS_TLS_CERTIFICATE" in variables(objects, "gateway")
+    assert calls[f"{prefix}backend-protocol"] == ("GRPCS" if is_secured else "GRPC")
+    # A stream of chunks is one body; the controller's own limit is 1 MiB.
+    assert calls[f"{prefix}proxy-body-size"] == "0"
+    assert pages[f"{prefix}proxy-body-size"] == "1g"
+    assert pages[f"{prefix}affinity"] == "cookie"
+
+
+def test_a_browser_stays_with_the_pod_that_has_its_session(objects: Objects) -> None:
+    assert named(objects, "Service", "ui")["spec"]["sessionAffinity"] == "ClientIP"
+
+
 def test_every_port_has_a_name_and_a_number_of_its_own(objects: Objects) -> None:
     for name, container in containers(objects):
         ports = container["ports"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
@@ -76,6 +79,35 @@ def test_the_bucket_is_made_however_late_the_filer_comes(trial: Objects, tmp_pat
     subprocess.run(["/bin/sh", "-c", script], env=environment, timeout=60, check=True)
     assert "-s3.config=" in (tmp_path / "calls").read_text()
     assert '"accessKey": "one", "secretKey": "two"' in (tmp_path / "s3.json").read_text()
+
+
+def test_what_the_secret_says_is_where_the_servers_are_and_what_they_know(trial: Objects) -> None:
+    told, known = (secret(trial, name) for name in ("kmeans-backends", "kmeans-servers"))
+    for key in ("store-url", "queue-url", "s3-endpoint-url", "http-url"):
+        url = urlsplit(told[key])
+        service = named(trial, "Service", str(url.hostname).partition(".")[0])["spec"]
+        assert url.port in {port["port"] for port in service["ports"]}, key
+    for key in ("queue-url", "http-url"):
+        url = urlsplit(told[key])
+        assert (url.username, url.password) == (known["rabbitmq-user"], known["rabbitmq-password"]), key
+    for key in ("s3-access-key", "s3-secret-key"):
+        assert told[key] == known[key]
+    (mongodb,) = of_pods(trial, "mongodb")["containers"]
+    (name,) = parse_qs(urlsplit(told["store-url"]).query)["replicaSet"]
+    assert mongodb["args"][mongodb["args"].index("--replSet") + 1] == name
+    assert f'_id: "{name}"' in mongodb["startupProbe"]["exec"]["command"][-1]
+    bucket = re.escape(str(urlsplit(told["objects-url"]).hostname))
+    assert re.search(rf"s3\.bucket\.create -name {bucket}\\n", scripts(trial)[0])
+
+
+def secret(objects: Objects, name: str) -> dict[str, str]:
+    """The values of those whose names carry a hash, too."""
+    (data,) = (
+        each["data"]
+        for each in of_kind(objects, "Secret")
+        if re.fullmatch(rf"{name}(-[a-z0-9]{{10}})?", each["metadata"]["name"])
+    )
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 def test_no_volume_of_a_server_is_opened_to_a_group_again(trial: Objects) -> None:

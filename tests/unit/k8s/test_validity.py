@@ -29,7 +29,11 @@ def test_every_component_fits_the_base_alone(component: str, tmp_path: Path) -> 
     (trial / "kustomization.yaml").write_text(
         yaml.safe_dump({"resources": ["../../base"], "components": [f"../../components/{component}"]})
     )
-    assert list(complaints(render(trial), NEWEST)) == []
+    objects = render(trial)
+    assert list(complaints(objects, NEWEST)) == []
+    for scaler in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
+        # Raises when it would scale nothing.
+        named(objects, "Deployment", scaler["spec"]["scaleTargetRef"]["name"])
 
 
 def test_what_kustomize_refuses_is_told(tmp_path: Path) -> None:
