@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from ui.report.ellipses import PROBABILITY, marginal, outline
 from ui.report.palette import cluster_look
 from ui.report.panels import Axis, Panel, present_labels
-from ui.report.theme import Theme, finished, ground
+from ui.report.theme import Theme, drawn_once, finished, ground
 from ui.report.wording import cluster_name, plot_text
 
 __all__ = ["figure", "grid"]
@@ -55,7 +55,7 @@ def figure(
         drawn.add_annotation(
             text=plot_text(panel.note, 200), showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
         )
-    return drawn
+    return drawn_once(drawn)
 
 
 def grid(
@@ -115,7 +115,7 @@ def grid(
     finished(drawn, title, theme, height=90 + 300 * rows)
     drawn.update_layout(margin={"l": 64, "b": 56, "t": 76 if title else 44})
     _keep_scale(drawn, scale_ratio)
-    return drawn
+    return drawn_once(drawn)
 
 
 def _heading(panel: Panel) -> str:
@@ -166,8 +166,8 @@ def _traces(
             name=group,
             legendgroup=group,
             legendrank=panel.rank(label),
-            x=x.values[mine],
-            y=y.values[mine],
+            x=_listed(x.values[mine]),
+            y=_listed(y.values[mine]),
             mode="markers",
             marker={
                 "color": look.colour,
@@ -184,6 +184,19 @@ def _traces(
         return
     for cluster in panel.clusters:
         yield from _outline(panel, cluster, places[0], places[1], probability, theme, with_webgl=with_webgl)
+
+
+def _listed(values: NDArray[np.float64]) -> NDArray[np.object_]:
+    # Numbers of Python, which are written as a list (see `drawn_once`), and are not checked one by one.
+    return values.astype(object)
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To a hundred-thousandth of their extent: nobody sees more of a line, and each digit is sent."""
+    extent = float(np.ptp(values))
+    if not 0 < extent < math.inf:
+        return values
+    return np.round(values, 5 - math.floor(math.log10(extent)))
 
 
 def _outline(
@@ -212,8 +225,8 @@ def _outline(
                 name=f"{name}, {100 * probability:g} % ellipse",
                 legendgroup=group,
                 showlegend=False,
-                x=points[:, 0],
-                y=points[:, 1],
+                x=_listed(_rounded(points[:, 0])),
+                y=_listed(_rounded(points[:, 1])),
                 mode="markers" if with_webgl else "lines",
                 line=None if with_webgl else {"color": colour, "width": width},
                 marker={"color": colour, "size": width + 0.5, "line": {"width": 0}} if with_webgl else None,
@@ -223,8 +236,8 @@ def _outline(
         name=f"{name}, center",
         legendgroup=group,
         showlegend=False,
-        x=center[:1],
-        y=center[1:],
+        x=_listed(center[:1]),
+        y=_listed(center[1:]),
         mode="markers",
         marker={
             "symbol": look.symbol,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
 
-__all__ = ["FONT", "THEMES", "Ground", "Theme", "finished", "ground", "template", "toolbar"]
+__all__ = ["FONT", "THEMES", "Ground", "Theme", "drawn_once", "finished", "ground", "template", "toolbar"]
 
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
@@ -83,6 +86,38 @@ def finished(figure: go.Figure, title: str, theme: Theme, *, height: int = 420) 
         uirevision=title or "figure",
     )
     return figure
+
+
+def drawn_once(figure: go.Figure) -> go.Figure:
+    """Let Plotly know a copy of a finished figure for the same one, and not draw it again.
+
+    Streamlit's page hands it each figure twice, the second time as a copy. Plotly takes that for another one
+    if it has a template, or data that are neither lists nor called the same by `datarevision`; thousands of
+    points are worth saying so.
+
+    Args:
+        figure: of traces whose only data are lists x and y.
+    """
+    look = figure.layout.template.layout.to_plotly_json()
+    axes = {"xaxis": look.pop("xaxis"), "yaxis": look.pop("yaxis")}
+    figure.layout.template = None
+    figure.layout.update(_over(look, figure.layout.to_plotly_json()))
+    for axis in (*figure.select_xaxes(), *figure.select_yaxes()):
+        axis.update(_over(axes[axis.plotly_name.rstrip("0123456789")], axis.to_plotly_json()))
+    data = hashlib.sha256()
+    for trace in figure.data:
+        for values in (trace.x, trace.y):
+            data.update(np.array(values, dtype=np.float64).tobytes() + b"/")
+    figure.layout.datarevision = data.hexdigest()
+    return figure
+
+
+def _over(look: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The look, with whatever a figure says of it itself."""
+    return {
+        name: _over(value, own.get(name, {})) if isinstance(value, Mapping) else own.get(name, value)
+        for name, value in look.items()
+    }
 
 
 def toolbar(name: str, image: Literal["png", "svg"] = "png") -> dict[str, Any]:

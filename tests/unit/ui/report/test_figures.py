@@ -115,8 +115,10 @@ def test_points_are_the_rows_of_their_cluster(
     assert traces(drawn, "No label") == []
     assert drawn.layout.title.text == "A title"
     ellipse = traces(drawn, "Cluster 1, 95 % ellipse")[-1]
-    squared = (np.array(ellipse.x) - 10) ** 2 / 1.0 + (np.array(ellipse.y) - 5) ** 2 / 2.25
-    np.testing.assert_allclose(squared, 5.991464547)
+    across, along = (np.array(values, dtype=np.float64) for values in (ellipse.x, ellipse.y))
+    squared = (across - 10) ** 2 / 1.0 + (along - 5) ** 2 / 2.25
+    # To the digits of a line that are sent.
+    np.testing.assert_allclose(squared, 5.991464547, rtol=1e-4)
 
 
 def test_an_axis_that_is_no_column_of_the_fit_has_no_ellipse(
@@ -229,3 +231,14 @@ def test_ellipses_stand_above_points_that_webgl_draws(
     assert [trace.type for trace in drawn] == ["scattergl"] * 4
     assert {trace.mode for trace in drawn} == {"markers"}
     assert "ellipse" in drawn[1].name
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e-9, 1e9, 1e300])
+def test_ellipses_of_any_size_are_drawn(size: float) -> None:
+    cluster = task_pb2.Cluster(label=0, count=2, center=[0, 0], covariance=[size, 0, 0, size])
+    values = np.array([-1.0, 1.0])
+    panel = Panel("p", np.zeros(2, dtype=np.int64), [cluster], ["a", "b"])
+    drawn = scatter.figure(Axis("a", values), Axis("b", values), panel)
+    (line,) = traces(drawn, "Cluster 0, 95 % ellipse")[1:]
+    radius = math.sqrt(size * 5.991464547)
+    np.testing.assert_allclose(float(max(line.x)), radius, rtol=1e-4)
