@@ -34,6 +34,7 @@ from ui.report.material import Material, deviations, panels
 from ui.report.notes import columns_note, warning_words
 from ui.report.sample import MAX_GRID_ROWS, drawn_sentence, map_columns
 from ui.report.theme import FONT, ground
+from ui.report.wording import share
 
 __all__ = ["render"]
 
@@ -92,6 +93,7 @@ def render(material: Material) -> str:
         sampled="" if material.sample.is_all else drawn_sentence(material.sample),
         boxes_note=columns_note(boxes.MAX_COLUMNS, len(columns)),
         parallel_note=columns_note(parallel.MAX_COLUMNS, len(columns)),
+        share=share,
         warning_words=warning_words,
         agreed_k=_agreed_k(material),
         assignment=assignment_name(job.spec.assignment),

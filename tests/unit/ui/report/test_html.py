@@ -93,6 +93,14 @@ def test_plots_of_many_columns_say_that_they_show_some(labels: NDArray[np.int64]
     assert "column 29" in shown
 
 
+def test_a_small_cluster_has_a_share_in_words_as_in_the_table(
+    sample: Sample, labels: NDArray[np.int64], clusters: list[task_pb2.Cluster]
+) -> None:
+    clusters[0].count, clusters[1].count, clusters[1].weight = 996, 4, 0.004
+    words = " ".join(Page(render(make_material(sample, labels, clusters))).text.split())
+    assert words.count("0.4 %") == 2
+
+
 def test_hostile_names_stay_text(page: Page) -> None:
     assert HOSTILE in page.text
     # Ours: the data of each plot, the themes, Plotly and what draws.
