@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 
 import numpy as np
@@ -18,17 +16,17 @@ from services.core.agreement import (
 )
 from services.core.jobs import Job
 from services.core.ports import ObjectStore, Store
-from services.core.reporting import best_by_experiment
+from services.core.reporting import best_by_experiment, build_report
 from services.core.tasks import TaskKey
-from services.gateway.best import require_best
+from services.gateway.kept import Kept
 from services.gateway.models import Labeller, read_model
+from services.gateway.reports import require_best
 from services.gateway.stored_tables import open_table
-from services.gateway.turns import Turns
 from services.tables import read_complete_rows
 
-__all__ = ["MAX_KEPT", "Agreements"]
+__all__ = ["Agreements"]
 
-MAX_KEPT = 64
+_MAX_KEPT = 64
 
 
 class Agreements:
@@ -38,15 +36,13 @@ class Agreements:
         """Models come from the store, rows from the object store."""
         self._store = store
         self._objects = objects
-        self._computing = Turns()
-        self._kept: OrderedDict[tuple[str, int, int], Agreement] = OrderedDict()
-        self._keeping = threading.Lock()
+        self._kept: Kept[tuple[str, int, int], Agreement] = Kept(_MAX_KEPT)
 
     def of(self, job: Job, min_members: int, check: Callable[[], None]) -> Agreement:
         """The agreement of a job's experiments as the job is now.
 
         One is computed at a time, in the memory of 100,000 rows at most and of two models; the last
-        MAX_KEPT answers are kept by (job, revision, min_members).
+        ones are kept by (job, revision, min_members).
 
         Args:
             job: read before now: its revision says which answers are still true.
@@ -57,31 +53,13 @@ class Agreements:
                 meanwhile (`TASK_NOT_FITTED`).
             DataLoss: the stored table or a model is damaged or missing.
         """
-        key = (job.id, job.revision, min_members)
-        kept = self._find(key)
-        if kept is not None:
-            return kept
-        with self._computing.take(check):
-            # Whoever had the turn before may have computed this very answer.
-            found = self._find(key)
-            if found is None:
-                found = self._compute(job, min_members, check)
-                with self._keeping:
-                    self._kept[key] = found
-                    while len(self._kept) > MAX_KEPT:
-                        self._kept.popitem(last=False)
-        return found
-
-    def _find(self, key: tuple[str, int, int]) -> Agreement | None:
-        with self._keeping:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-            return found
+        return self._kept.get(
+            (job.id, job.revision, min_members), lambda: self._compute(job, min_members, check), check
+        )
 
     def _compute(self, job: Job, min_members: int, check: Callable[[], None]) -> Agreement:
         tasks = self._store.all_tasks(job.id)
-        best = require_best(job, tasks, min_members)
+        best = require_best(job, build_report(job, tasks, min_members))
         values, sampled = self._compared_rows(job, check)
         best_labels = self._labels(best.key, values, check)
         experiments = []

@@ -15,7 +15,7 @@ from services.core.errors import NotFound
 from services.core.jobs import Job, JobFilter
 from services.core.pages import PageRequest
 from services.core.ports import Store
-from services.core.reporting import DEFAULT_MIN_MEMBERS, build_report, check_min_members
+from services.core.reporting import DEFAULT_MIN_MEMBERS, check_min_members
 from services.core.tasks import Task, TaskFilter, TaskKey, TaskOrder
 from services.core.validation import check_query
 from services.gateway.access import Access, caller_of, check_still_wanted, owner_of
@@ -39,6 +39,7 @@ from services.gateway.names import parse_dataset, parse_job, parse_job_or_task, 
 from services.gateway.onnx_models import write_onnx
 from services.gateway.paging import fit_message, fit_page
 from services.gateway.predictions import Predictions
+from services.gateway.reports import Reports, require_best
 from services.gateway.slots import Slots
 from services.gateway.submission import Submission
 from services.gateway.turns import Turns
@@ -81,6 +82,7 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         self._transfers = transfers
         self._memory = memory
         self._predictions = Predictions(store, memory)
+        self._reports = Reports(store)
         self._graphs = Turns()
         self._access = Access(store)
 
@@ -221,9 +223,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
     ) -> report_pb2.Report:
         """See the proto."""
         min_members = _min_members(request)
-        # The job before its tasks: whoever reads `complete` has seen them all.
         job = self._job(request.name, context)
-        return report_message(job, build_report(job, self._store.all_tasks(job.id), min_members))
+        return report_message(job, self._reports.of(job, min_members, partial(check_still_wanted, context)))
 
     def GetAgreement(
         self, request: job_service_pb2.GetAgreementRequest, context: grpc.ServicerContext
@@ -314,7 +315,8 @@ class JobServicer(job_service_pb2_grpc.JobServiceServicer):
         named = parse_job_or_task(request.name)
         if isinstance(named, str):
             job = self._access.job(owner_of(context), named)
-            key = self._labels.best_task(job, min_members)
+            report = self._reports.of(job, min_members, partial(check_still_wanted, context))
+            key = require_best(job, report).key
         else:
             job = self._access.job(owner_of(context), named.job_id)
             key = self._access.task(job.owner, named).key

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from services.core.jobs import Job
 from services.core.ports import ObjectStore, Store
 from services.core.tasks import TaskKey
-from services.gateway.best import require_best
 from services.gateway.errors import invalid_field
 from services.gateway.models import Labeller, read_model
 from services.gateway.names import task_name
@@ -34,14 +33,6 @@ class Labels:
         self._store = store
         self._objects = objects
         self._reads = reads
-
-    def best_task(self, job: Job, min_members: int) -> TaskKey:
-        """The task that the job's report recommends.
-
-        Raises:
-            FailedPrecondition: no fit qualifies, yet or at all (`NO_FIT_QUALIFIES`).
-        """
-        return require_best(job, self._store.all_tasks(job.id), min_members).key
 
     def runs(
         self,

@@ -65,6 +65,31 @@ def test_the_bound_on_members_decides_what_counts(client: Client, fitted: Any) -
     assert [violation.field for violation in refused.value.violations] == ["min_members"]
 
 
+def test_a_report_is_computed_once_and_anew_when_the_job_has_changed(
+    client: Client, backends: Any, fitted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, _ = fitted
+    first = client.get_report(job.name)
+    read: list[str] = []
+    all_tasks = type(backends.store).all_tasks
+
+    def counted(self: Any, job_id: str) -> Any:
+        read.append(job_id)
+        return all_tasks(self, job_id)
+
+    monkeypatch.setattr(type(backends.store), "all_tasks", counted)
+    assert client.get_report(job.name) == first
+    assert read == []
+    client.retry_job(job.name, [first.best.task])
+    read.clear()
+    anew = client.get_report(job.name)
+    assert not anew.complete
+    assert anew.best.task != first.best.task
+    assert len(read) == 1
+    assert client.get_report(job.name, 40).min_members == 40
+    assert len(read) == 2
+
+
 def test_a_task_shows_its_clusters_in_original_units(client: Client, fitted: Any) -> None:
     job, _ = fitted
     best = client.get_report(job.name).best
