@@ -32,6 +32,8 @@ def configure_logs(level: str, form: Literal["json", "text"]) -> None:
     root = logging.getLogger()
     if not any(isinstance(handler, _FromLibraries) for handler in root.handlers):
         root.addHandler(_FromLibraries())
+    # It writes seven lines for each attempt to connect; what they say it also calls back, and we tell in one.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 class _FromLibraries(logging.Handler):

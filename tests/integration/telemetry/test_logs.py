@@ -82,6 +82,7 @@ def test_what_a_library_writes_is_an_object_as_well(written: io.StringIO) -> Non
         except OSError:
             logging.getLogger("some.library").exception("given up")
     logging.getLogger("some.library").info("connected with %s", "a secret")
+    logging.getLogger("pika.adapters.utils.connection_workflow").error("what the backend tells in a sentence")
     retrying, given_up = map(json.loads, written.getvalue().splitlines())
     assert (retrying["event"], retrying["level"]) == ("retrying in 0.5 s", "warning")
     assert (retrying["library"], retrying["job_id"]) == ("some.library", "j1")
