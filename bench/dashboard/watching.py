@@ -15,7 +15,7 @@ from bench.dashboard.service import Service
 from bench.job import make_table
 from kmeans_client import Client, has_ended
 
-__all__ = ["measure"]
+__all__ = ["SESSIONS", "latencies", "measure", "percentiles"]
 
 SESSIONS = 50
 _CALLS = 500
@@ -28,8 +28,8 @@ def measure(service: Service) -> dict[str, float]:
         dataset = client.upload_dataset(io.BytesIO(make_table(20_000)), display_name="bench.csv")
         spec = job_pb2.JobSpec(dataset=dataset.name, max_k=30, n_experiments=20, n_init=50)
         job = client.create_job(spec).job.name
-        _latencies(client, job, _CALLS // 10)
-        alone = _latencies(client, job, _CALLS)
+        latencies(client, job, _CALLS // 10)
+        alone = latencies(client, job, _CALLS)
         resident = service.dashboard.resident_bytes()
         with subprocess.Popen(
             [
@@ -48,7 +48,7 @@ def measure(service: Service) -> dict[str, float]:
             assert lookers.stdout is not None
             first = json.loads(lookers.stdout.readline())
             cpu, began = service.dashboard.cpu_seconds(), time.perf_counter()
-            watched = _latencies(client, job, _CALLS)
+            watched = latencies(client, job, _CALLS)
             cores = (service.dashboard.cpu_seconds() - cpu) / (time.perf_counter() - began)
             watches = service.watches()
             grown = service.dashboard.resident_bytes() - resident
@@ -62,10 +62,8 @@ def measure(service: Service) -> dict[str, float]:
         "watch_streams_on_the_gateway": watches,
         **first,
         **seen,
-        "get_job_p50_ms_alone": float(np.percentile(alone, 50)) * 1e3,
-        "get_job_p99_ms_alone": float(np.percentile(alone, 99)) * 1e3,
-        "get_job_p50_ms_watched": float(np.percentile(watched, 50)) * 1e3,
-        "get_job_p99_ms_watched": float(np.percentile(watched, 99)) * 1e3,
+        **percentiles(alone, "alone"),
+        **percentiles(watched, "watched"),
         "dashboard_mib_per_session": grown / SESSIONS / 2**20,
         "dashboard_mib": (resident + grown) / 2**20,
         "dashboard_cores": cores,
@@ -73,7 +71,8 @@ def measure(service: Service) -> dict[str, float]:
     }
 
 
-def _latencies(client: Client, job: str, calls: int) -> list[float]:
+def latencies(client: Client, job: str, calls: int) -> list[float]:
+    """Seconds of so many GetJob, one after the other with a pause between."""
     found = []
     for _ in range(calls):
         began = time.perf_counter()
@@ -81,3 +80,10 @@ def _latencies(client: Client, job: str, calls: int) -> list[float]:
         found.append(time.perf_counter() - began)
         time.sleep(_PAUSE_SECONDS)
     return found
+
+
+def percentiles(seconds: list[float], when: str) -> dict[str, float]:
+    """The figures that a table shows of GetJob."""
+    return {
+        f"get_job_p{percent}_ms_{when}": float(np.percentile(seconds, percent)) * 1e3 for percent in (50, 99)
+    }
