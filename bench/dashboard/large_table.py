@@ -16,18 +16,18 @@ from bench.dashboard.service import Service
 from bench.dashboard.session import PageFailed, Session, open_session
 from kmeans_client import Client
 
-__all__ = ["measure"]
+__all__ = ["SECTIONS", "measure", "write_table"]
 
 _ROWS = 1_000_000
 _COLUMNS = 10
 _BLOCK = 20_000
-_SECTIONS = ("Clusters", "What differs", "Map", "Scores", "Stability", "Columns")
+SECTIONS = ("Clusters", "What differs", "Map", "Scores", "Stability", "Columns")
 _TASK_SECTIONS = ("Two columns", "Every pair", "What differs", "Map", "Sizes")
 
 
 def measure(service: Service, folder: Path) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Figures of the upload and of memory, and for each page the seconds of its first and its second time."""
-    file = _write(folder / "million.csv")
+    file = write_table(folder / "million.csv")
     figures: dict[str, float] = {"rows": _ROWS, "columns": _COLUMNS, "size_mb": file.stat().st_size / 1e6}
     for server in (service.gateway, service.dashboard):
         server.forget_peak()
@@ -56,7 +56,8 @@ def measure(service: Service, folder: Path) -> tuple[dict[str, float], dict[str,
     return figures, pages
 
 
-def _write(file: Path) -> Path:
+def write_table(file: Path) -> Path:
+    """Three clusters in ten columns, two of which are coordinates."""
     rng = np.random.default_rng(11)
     centers = rng.uniform(0, 100, (3, _COLUMNS))
     names = ["longitude", "latitude", *(f"c{number}" for number in range(_COLUMNS - 2))]
@@ -94,9 +95,9 @@ async def _pages(url: str, dataset: str, job: str, task: str) -> dict[str, tuple
             found[name] = (await session.show(), await session.show())
     async with open_session(url, "job", f"{place}&view=Report") as session:
         opened = await session.show()
-        for section in _SECTIONS:
+        for section in SECTIONS:
             found[f"Report: {section}"] = await _twice(session, "section", section)
-        found[f"Report: {_SECTIONS[0]}"] = (opened, found[f"Report: {_SECTIONS[0]}"][1])
+        found[f"Report: {SECTIONS[0]}"] = (opened, found[f"Report: {SECTIONS[0]}"][1])
     async with open_session(url, "job", f"{place}&view=Task&task={task.rpartition('/')[2]}") as session:
         opened = await session.show()
         for section in _TASK_SECTIONS:
