@@ -1,4 +1,4 @@
-"""Answers that take time: computed once, a few at a time, and kept for a while."""
+"""Answers that take time: computed once, one at a time, and kept for a while."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ V = TypeVar("V")
 class Kept(Generic[K, V]):
     """The last answers, each by a key that names all it depends on."""
 
-    def __init__(self, max_kept: int, *, at_once: int = 1) -> None:
-        """Keep at most `max_kept` answers, and compute `at_once` of them at a time."""
+    def __init__(self, max_kept: int) -> None:
+        """Keep at most `max_kept` answers."""
         self._max_kept = max_kept
-        self._computing = Turns(at_once)
+        self._computing = Turns()
         self._answers: OrderedDict[K, V] = OrderedDict()
         self._lock = threading.Lock()
 

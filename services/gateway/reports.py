@@ -15,8 +15,6 @@ from services.gateway.names import job_name
 __all__ = ["Reports", "require_best"]
 
 _MAX_KEPT = 256
-# One that waits for the job store leaves the processor to the other. More would hold more tasks in memory.
-_AT_ONCE = 2
 
 
 class Reports:
@@ -25,7 +23,7 @@ class Reports:
     def __init__(self, store: Store) -> None:
         """Tasks come from this store."""
         self._store = store
-        self._kept: Kept[tuple[str, int, int], Report] = Kept(_MAX_KEPT, at_once=_AT_ONCE)
+        self._kept: Kept[tuple[str, int, int], Report] = Kept(_MAX_KEPT)
 
     def of(self, job: Job, min_members: int, check: Callable[[], None]) -> Report:
         """The report of a job as the job is now.
